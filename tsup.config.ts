@@ -1,0 +1,20 @@
+import { defineConfig } from 'tsup';
+
+export default defineConfig({
+  entry: [
+    'src/index.ts',
+    'src/ingest/index.ts',
+    'src/lake/index.ts',
+    'src/resample/index.ts',
+    'src/runtime/index.ts',
+    'src/runtime/cli.ts',
+  ],
+  format: 'esm',
+  target: 'node22',
+  platform: 'node',
+  splitting: true,
+  sourcemap: true,
+  clean: true,
+  // tsc emits the declarations: tsup's own `dts` does not run under TypeScript 7.
+  dts: false,
+});
