@@ -1,0 +1,92 @@
+import { link, readFile, unlink, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BatchLayerError } from '../errors.ts';
+
+const WAIT_MS = 30_000;
+
+/** The locks of one process: its identity is a file, and a lock is a hard link to it. */
+export interface LockOwner {
+  readonly path: string;
+}
+
+/**
+ * Writes the identity of this process, as the owner of locks on the same file system.
+ *
+ * @param name unique among all processes, beginning with the process id
+ */
+export async function createLockOwner(folder: string, name: string): Promise<LockOwner> {
+  const path = `${folder}/owner-${name}`;
+  await writeFile(path, `${process.pid} ${name}`, { flag: 'wx' });
+  return { path };
+}
+
+/**
+ * Holds an exclusive lock among the processes of one machine while `work` runs.
+ *
+ * A hard link is created exclusively and with its content, so a lock always tells its owner. A lock whose owner has died
+ * is broken.
+ *
+ * @throws BatchLayerError `Unavailable` when a live process holds the lock for 30 seconds
+ */
+export async function withFileLock<T>(
+  owner: LockOwner,
+  path: string,
+  work: () => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const deadline = performance.now() + WAIT_MS;
+  for (let pauseMs = 1; !(await tryAcquire(owner, path)); pauseMs = Math.min(pauseMs * 2, 50)) {
+    if (performance.now() > deadline) throw heldTooLong(path, await readOwner(path));
+    await sleep(pauseMs * (0.5 + Math.random()), undefined, signal ? { signal } : {});
+  }
+  try {
+    return await work();
+  } finally {
+    await unlink(path);
+  }
+}
+
+async function tryAcquire(owner: LockOwner, path: string): Promise<boolean> {
+  try {
+    await link(owner.path, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const holder = await readOwner(path);
+  if (holder !== undefined && !isAlive(holder)) await breakLock(owner, path, holder);
+  return false;
+}
+
+// Breaking is exclusive too. A dead owner never comes back, so under the lock on breaking, the content tells for certain
+// whether this is still the dead one's lock or already the next one's.
+async function breakLock(owner: LockOwner, path: string, dead: string): Promise<void> {
+  const breaking = `${path}.breaking`;
+  if (!(await tryAcquire(owner, breaking))) return;
+  try {
+    if ((await readOwner(path)) === dead) await unlink(path);
+  } finally {
+    await unlink(breaking);
+  }
+}
+
+async function readOwner(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(() => undefined);
+}
+
+/** Whether the process that a name or an owner's content begins with is running. */
+export function isAlive(owner: string): boolean {
+  try {
+    process.kill(Number.parseInt(owner, 10), 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function heldTooLong(path: string, owner: string | undefined): BatchLayerError {
+  return new BatchLayerError(
+    'Unavailable',
+    `${path}: held for ${WAIT_MS / 1000} s by process ${owner?.split(' ')[0] ?? '(unknown)'}; if that is no batch-layer process, delete the file`,
+  );
+}

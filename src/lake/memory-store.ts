@@ -1,0 +1,66 @@
+import { checkConditions, checkKey, notFound, type ObjectStore, type StoredObject } from './store.ts';
+
+/**
+ * A store in memory: for tests, and for jobs whose result is read back at once.
+ *
+ * @example
+ * const store = memoryStore();
+ * await store.put('a', body, { ifNoneMatch: '*' });
+ */
+export function memoryStore(): ObjectStore {
+  const objects = new Map<string, StoredObject>();
+  let versions = 0;
+
+  const find = (key: string): StoredObject => {
+    const found = objects.get(key);
+    if (found === undefined) throw notFound(key);
+    return found;
+  };
+
+  const store: ObjectStore = {
+    async get(key, { signal } = {}) {
+      signal?.throwIfAborted();
+      const { body, etag } = find(checkKey(key));
+      return { body: body.slice(), etag };
+    },
+    async getRange(key, { start, end, ifMatch, signal }) {
+      signal?.throwIfAborted();
+      const { body, etag } = find(checkKey(key));
+      checkConditions(key, etag, { ifMatch });
+      return body.slice(start, end);
+    },
+    async head(key, { signal } = {}) {
+      signal?.throwIfAborted();
+      const { body, etag } = find(checkKey(key));
+      return { key, size: body.length, etag };
+    },
+    async put(key, body, call = {}) {
+      call.signal?.throwIfAborted();
+      checkConditions(checkKey(key), objects.get(key)?.etag, call);
+      const etag = `v${++versions}`;
+      objects.set(key, { body: body.slice(), etag });
+      return etag;
+    },
+    async putStream(key, chunks, call = {}) {
+      const parts: Uint8Array[] = [];
+      for await (const chunk of chunks) {
+        call.signal?.throwIfAborted();
+        parts.push(chunk);
+      }
+      return store.put(key, Buffer.concat(parts), call);
+    },
+    async delete(key, { ifMatch, signal } = {}) {
+      signal?.throwIfAborted();
+      checkConditions(checkKey(key), objects.get(key)?.etag, { ifMatch });
+      objects.delete(key);
+    },
+    async *list(prefix, { signal } = {}) {
+      for (const key of [...objects.keys()].filter((name) => name.startsWith(prefix)).sort()) {
+        signal?.throwIfAborted();
+        const found = objects.get(key);
+        if (found) yield { key, size: found.body.length, etag: found.etag };
+      }
+    },
+  };
+  return store;
+}

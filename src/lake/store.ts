@@ -1,0 +1,92 @@
+import { BatchLayerError } from '../errors.ts';
+
+/** What a store tells of an object without reading it. */
+export interface ObjectInfo {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Names this version of the object; opaque, never used again for another version. */
+  readonly etag: string;
+}
+
+/** A whole object, and the version that was read. */
+export interface StoredObject {
+  readonly body: Uint8Array;
+  readonly etag: string;
+}
+
+export interface StoreCall {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RangeCall extends StoreCall {
+  /** First byte. */
+  readonly start: number;
+  /** One past the last byte. */
+  readonly end: number;
+  /** Read this version only. */
+  readonly ifMatch?: string | undefined;
+}
+
+export interface PutCall extends StoreCall {
+  /** Replace this version only. */
+  readonly ifMatch?: string | undefined;
+  /** Create only. */
+  readonly ifNoneMatch?: '*' | undefined;
+}
+
+export interface DeleteCall extends StoreCall {
+  /** Delete this version only. */
+  readonly ifMatch?: string | undefined;
+}
+
+/**
+ * Object storage, as far as the lake needs it: whole objects, replaced as a whole, under conditions.
+ *
+ * Every adapter holds to the same contract (`test/support/store-contract.ts`): reads see a whole version, old or new; a
+ * condition that does not hold is a `Conflict`, a missing object that had to be there for it included; reading a missing
+ * object is `NotFound`; keys are listed in ascending order of code units; an aborted call throws the signal's reason.
+ */
+export interface ObjectStore {
+  get(key: string, call?: StoreCall): Promise<StoredObject>;
+  getRange(key: string, call: RangeCall): Promise<Uint8Array>;
+  head(key: string, call?: StoreCall): Promise<ObjectInfo>;
+  /** @returns the etag of the version written */
+  put(key: string, body: Uint8Array, call?: PutCall): Promise<string>;
+  /** Writes chunks as they come; the object appears whole when they have ended, or not at all. */
+  putStream(key: string, chunks: AsyncIterable<Uint8Array>, call?: PutCall): Promise<string>;
+  /** Deleting a missing object without a condition is no error. */
+  delete(key: string, call?: DeleteCall): Promise<void>;
+  list(prefix: string, call?: StoreCall): AsyncIterable<ObjectInfo>;
+}
+
+// Keys become file names and URLs: letters, digits and a few signs, no empty, `.` or `..` segment.
+const KEY = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._=-]+(?:\/[A-Za-z0-9._=-]+)*$/;
+const MAX_KEY_LENGTH = 240;
+
+/** @throws BatchLayerError `BadInput` for a key outside `A–Z a–z 0–9 . _ = -` segments, or longer than 240. */
+export function checkKey(key: string): string {
+  if (key.length > MAX_KEY_LENGTH || !KEY.test(key)) {
+    throw new BatchLayerError('BadInput', `"${key}" is not a key: expected segments of A–Z a–z 0–9 . _ = - joined by /`);
+  }
+  return key;
+}
+
+/** The error of an object that is not there. */
+export function notFound(key: string, cause?: unknown): BatchLayerError {
+  return new BatchLayerError('NotFound', `${key}: no such object`, { cause });
+}
+
+/** The error of a condition that does not hold. */
+export function conflict(key: string, expected: string | undefined, found: string | undefined): BatchLayerError {
+  return new BatchLayerError(
+    'Conflict',
+    `${key}: expected ${expected === undefined ? 'no object' : `version ${expected}`}, found ${found === undefined ? 'none' : `version ${found}`}; read it again and plan again`,
+  );
+}
+
+/** @throws Conflict unless the version found (`undefined` = none) is what the conditions ask for. */
+export function checkConditions(key: string, found: string | undefined, call: PutCall): void {
+  if (call.ifNoneMatch !== undefined && found !== undefined) throw conflict(key, undefined, found);
+  if (call.ifMatch !== undefined && found !== call.ifMatch) throw conflict(key, call.ifMatch, found);
+}
