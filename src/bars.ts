@@ -26,7 +26,10 @@ export interface Bars {
 export const REQUIRED_VALUES = ['open', 'high', 'low', 'close', 'volume'] as const;
 
 /** Bars of `length` rows: zeros, and where asked for, absent vwap (NaN) and trades (−1). */
-export function allocateBars(length: number, optional: { readonly vwap?: boolean; readonly trades?: boolean } = {}): Bars {
+export function allocateBars(
+  length: number,
+  optional: { readonly vwap?: boolean; readonly trades?: boolean } = {},
+): Bars {
   return {
     session: new Int32Array(length),
     open: new Float64Array(length),
@@ -117,7 +120,10 @@ export function checkHistory(bars: Bars, place: string, code: 'BadInput' | 'Corr
   for (let i = 1; i < bars.session.length; i++) {
     if (bars.session[i]! <= bars.session[i - 1]!) {
       const [before, here] = [formatSession(bars.session[i - 1]!), formatSession(bars.session[i]!)];
-      throw new BatchLayerError(code, `${place}: row ${i} has session ${here} after ${before}: expected ascending, each once`);
+      throw new BatchLayerError(
+        code,
+        `${place}: row ${i} has session ${here} after ${before}: expected ascending, each once`,
+      );
     }
   }
 }

@@ -4,7 +4,15 @@ import { access, type FileHandle, link, mkdir, open, readdir, rename, stat, unli
 import { dirname, resolve } from 'node:path';
 import { BatchLayerError } from '../errors.ts';
 import { createLockOwner, isAlive, type LockOwner, withFileLock } from './file-lock.ts';
-import { checkConditions, checkKey, conflict, notFound, type ObjectInfo, type ObjectStore, type PutCall } from './store.ts';
+import {
+  checkConditions,
+  checkKey,
+  conflict,
+  notFound,
+  type ObjectInfo,
+  type ObjectStore,
+  type PutCall,
+} from './store.ts';
 
 // Beside the objects, on the same file system, so that a finished file is published by one rename or link.
 const CONTROL = '.batch-layer';
@@ -33,7 +41,10 @@ export function fileStore(root: string): ObjectStore {
     return ready;
   };
 
-  async function stage(chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, signal?: AbortSignal): Promise<string> {
+  async function stage(
+    chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<string> {
     await prepare();
     const path = `${base}/${CONTROL}/staged/${name}-${++staged}`;
     const file = await open(path, 'wx');
@@ -82,8 +93,8 @@ export function fileStore(root: string): ObjectStore {
   const store: ObjectStore = {
     async get(key, { signal } = {}) {
       return withFile(key, pathOf(key), signal, async (file, stats) => {
-        const body = await file.readFile();
-        return { body, etag: etagOf(stats) };
+        const { buffer, byteOffset, byteLength } = await file.readFile();
+        return { body: new Uint8Array(buffer, byteOffset, byteLength), etag: etagOf(stats) };
       });
     },
     async getRange(key, { start, end, ifMatch, signal }) {
@@ -159,7 +170,12 @@ async function* walk(base: string, folder: string, prefix: string, signal?: Abor
 async function prepareControl(control: string, name: string): Promise<LockOwner> {
   await mkdir(`${control}/staged`, { recursive: true });
   await mkdir(`${control}/locks`, { recursive: true });
-  if (await access(control.toUpperCase(), constants.F_OK).then(() => true, () => false)) {
+  if (
+    await access(control.toUpperCase(), constants.F_OK).then(
+      () => true,
+      () => false,
+    )
+  ) {
     throw new BatchLayerError(
       'BadInput',
       `${dirname(control)}: this file system does not tell a from A, and AAPW and AAPw are two securities; put the lake on a case-sensitive volume`,

@@ -21,13 +21,13 @@ export function memoryStore(): ObjectStore {
     async get(key, { signal } = {}) {
       signal?.throwIfAborted();
       const { body, etag } = find(checkKey(key));
-      return { body: body.slice(), etag };
+      return { body: new Uint8Array(body), etag };
     },
     async getRange(key, { start, end, ifMatch, signal }) {
       signal?.throwIfAborted();
       const { body, etag } = find(checkKey(key));
       checkConditions(key, etag, { ifMatch });
-      return body.slice(start, end);
+      return body.slice(start, Math.max(start, end));
     },
     async head(key, { signal } = {}) {
       signal?.throwIfAborted();
@@ -38,7 +38,7 @@ export function memoryStore(): ObjectStore {
       call.signal?.throwIfAborted();
       checkConditions(checkKey(key), objects.get(key)?.etag, call);
       const etag = `v${++versions}`;
-      objects.set(key, { body: body.slice(), etag });
+      objects.set(key, { body: new Uint8Array(body), etag });
       return etag;
     },
     async putStream(key, chunks, call = {}) {

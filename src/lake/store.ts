@@ -67,7 +67,10 @@ const MAX_KEY_LENGTH = 240;
 /** @throws BatchLayerError `BadInput` for a key outside `A–Z a–z 0–9 . _ = -` segments, or longer than 240. */
 export function checkKey(key: string): string {
   if (key.length > MAX_KEY_LENGTH || !KEY.test(key)) {
-    throw new BatchLayerError('BadInput', `"${key}" is not a key: expected segments of A–Z a–z 0–9 . _ = - joined by /`);
+    throw new BatchLayerError(
+      'BadInput',
+      `"${key}" is not a key: expected segments of A–Z a–z 0–9 . _ = - joined by /`,
+    );
   }
   return key;
 }

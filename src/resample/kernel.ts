@@ -32,10 +32,7 @@ export function resampleBars(
 ): Groups[] {
   checkIntervals(intervals);
   const outputs = intervals.map((n, k) =>
-    allocateGroups(
-      countGroups(starts, n, carry?.[k]),
-      bars.vwap !== undefined || carry?.[k]?.notional !== undefined,
-    ),
+    allocateGroups(countGroups(starts, n, carry?.[k]), bars.vwap !== undefined || carry?.[k]?.notional !== undefined),
   );
   const written = new Int32Array(intervals.length);
   const carried = new Int32Array(intervals.length);

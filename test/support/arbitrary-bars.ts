@@ -8,28 +8,33 @@ export function arbitraryBars({ minLength = 0, maxLength = 60 } = {}): fc.Arbitr
     gap: fc.integer({ min: 1, max: 40 }),
     prices: fc.tuple(price, price, price, price),
     // Multiples of 1/1024: sums are exact in any order, so an oracle may add them up as it likes.
-    volume: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 2 ** 40 }).map((v) => v / 1024)),
+    volume: fc.oneof(
+      fc.constant(0),
+      fc.integer({ min: 0, max: 2 ** 40 }).map((v) => v / 1024),
+    ),
     vwap: fc.option(price),
     trades: fc.option(fc.nat()),
   });
-  return fc.tuple(fc.integer({ min: -3000, max: 20_000 }), fc.array(bar, { minLength, maxLength })).map(([first, rows]) => {
-    const bars = allocateBars(rows.length, {
-      vwap: rows.some((row) => row.vwap !== null),
-      trades: rows.some((row) => row.trades !== null),
+  return fc
+    .tuple(fc.integer({ min: -3000, max: 20_000 }), fc.array(bar, { minLength, maxLength }))
+    .map(([first, rows]) => {
+      const bars = allocateBars(rows.length, {
+        vwap: rows.some((row) => row.vwap !== null),
+        trades: rows.some((row) => row.trades !== null),
+      });
+      let session = first;
+      rows.forEach((row, i) => {
+        const [low, a, b, high] = [...row.prices].sort((x, y) => x - y) as [number, number, number, number];
+        session += row.gap;
+        bars.session[i] = session;
+        [bars.low[i], bars.high[i]] = [low, high];
+        [bars.open[i], bars.close[i]] = row.gap % 2 === 0 ? [a, b] : [b, a];
+        bars.volume[i] = row.volume;
+        if (bars.vwap) bars.vwap[i] = row.vwap ?? Number.NaN;
+        if (bars.trades) bars.trades[i] = row.trades ?? -1;
+      });
+      return bars;
     });
-    let session = first;
-    rows.forEach((row, i) => {
-      const [low, a, b, high] = [...row.prices].sort((x, y) => x - y) as [number, number, number, number];
-      session += row.gap;
-      bars.session[i] = session;
-      [bars.low[i], bars.high[i]] = [low, high];
-      [bars.open[i], bars.close[i]] = row.gap % 2 === 0 ? [a, b] : [b, a];
-      bars.volume[i] = row.volume;
-      if (bars.vwap) bars.vwap[i] = row.vwap ?? Number.NaN;
-      if (bars.trades) bars.trades[i] = row.trades ?? -1;
-    });
-    return bars;
-  });
 }
 
 /** Several symbols' bars laid end to end, as the kernel takes them. */

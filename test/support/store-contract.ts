@@ -77,10 +77,14 @@ export function describeStoreContract(openStores: (count: number) => Promise<rea
 
   test('has one winner among writers that race, whatever store object they use', async () => {
     const stores = await openStores(4);
-    const create = await Promise.allSettled(stores.map((store, i) => store.put('new', bytes(`${i}`), { ifNoneMatch: '*' })));
+    const create = await Promise.allSettled(
+      stores.map((store, i) => store.put('new', bytes(`${i}`), { ifNoneMatch: '*' })),
+    );
     expect(create.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
     const etag = await stores[0]!.put('old', bytes('0'));
-    const replace = await Promise.allSettled(stores.map((store, i) => store.put('old', bytes(`${i}`), { ifMatch: etag })));
+    const replace = await Promise.allSettled(
+      stores.map((store, i) => store.put('old', bytes(`${i}`), { ifMatch: etag })),
+    );
     expect(replace.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
   });
 
@@ -96,9 +100,11 @@ export function describeStoreContract(openStores: (count: number) => Promise<rea
         return increment(store);
       }
     };
-    await Promise.all(stores.map(async (store) => {
-      for (let i = 0; i < 25; i++) await increment(store);
-    }));
+    await Promise.all(
+      stores.map(async (store) => {
+        for (let i = 0; i < 25; i++) await increment(store);
+      }),
+    );
     expect(text((await stores[0]!.get('counter')).body)).toBe('100');
   });
 

@@ -1,0 +1,90 @@
+import { allocateBars, type Bars, checkHistory, REQUIRED_VALUES } from '../bars.ts';
+import { BatchLayerError } from '../errors.ts';
+import {
+  type Columns,
+  type ColumnValues,
+  columnOf,
+  decodeUtf8,
+  repeatUtf8,
+  type TableSchema,
+  type Utf8Values,
+} from './columns.ts';
+import { decodeTable } from './parquet-decode.ts';
+import { encodeTable, type FileMetadata } from './parquet-encode.ts';
+import type { ObjectStore, StoreCall } from './store.ts';
+import type { Codec } from './wasm.ts';
+
+/** Columns of bronze files: raw daily bars, symbol kept as a column too (a path of `symbol=NULL` reads as SQL NULL). */
+export const BRONZE_SCHEMA: TableSchema = [
+  { name: 'symbol', type: 'utf8' },
+  { name: 'date', type: 'date' },
+  ...REQUIRED_VALUES.map((name) => ({ name, type: 'float64' }) as const),
+  { name: 'vwap', type: 'float64', nullable: true },
+  { name: 'trades', type: 'int32', nullable: true },
+];
+
+/** One symbol's bars as a bronze table; arrays are shared. */
+export function barsToColumns(symbol: string, bars: Bars): Columns {
+  const { length } = bars.session;
+  const optional = allocateBars(length, { vwap: !bars.vwap, trades: !bars.trades });
+  const values: Record<string, ColumnValues | undefined> = { ...optional, ...bars, date: bars.session };
+  return {
+    length,
+    values: BRONZE_SCHEMA.map(({ name }) => (name === 'symbol' ? repeatUtf8(symbol, length) : values[name]!)),
+  };
+}
+
+/** The bars of a bronze table; arrays are shared. Columns without a single value are left out. */
+export function columnsToBars(columns: Columns): Bars {
+  const column = <T extends ColumnValues>(name: string) => columnOf<T>(BRONZE_SCHEMA, columns, name);
+  const [vwap, trades] = [column<Float64Array>('vwap'), column<Int32Array>('trades')];
+  return {
+    session: column<Int32Array>('date'),
+    open: column<Float64Array>('open'),
+    high: column<Float64Array>('high'),
+    low: column<Float64Array>('low'),
+    close: column<Float64Array>('close'),
+    volume: column<Float64Array>('volume'),
+    ...(vwap.some((value) => !Number.isNaN(value)) ? { vwap } : {}),
+    ...(trades.some((value) => value !== -1) ? { trades } : {}),
+  };
+}
+
+/** One symbol's bars as a Parquet file, and the digest of its content. */
+export function encodeBars(
+  symbol: string,
+  bars: Bars,
+  options: { readonly codec?: Codec | undefined; readonly metadata?: FileMetadata } = {},
+): { readonly bytes: Uint8Array; readonly digest: string } {
+  const { bytes, digest } = encodeTable(BRONZE_SCHEMA, barsToColumns(symbol, bars), options);
+  return { bytes, digest: digest.digest };
+}
+
+/** A bronze file that was read and checked. */
+export interface BarsFile {
+  readonly bars: Bars;
+  readonly etag: string;
+  readonly digest: string;
+  readonly metadata: FileMetadata;
+}
+
+/**
+ * Reads a bronze file whole and checks it: digests, that every row is of `symbol`, sessions ascending.
+ *
+ * @throws BatchLayerError `NotFound`, or `CorruptObject` with the key
+ */
+export async function readBarsFile(
+  store: ObjectStore,
+  key: string,
+  symbol: string,
+  call?: StoreCall,
+): Promise<BarsFile> {
+  const { body, etag } = await store.get(key, call);
+  const { columns, digest, metadata } = decodeTable(BRONZE_SCHEMA, body, key);
+  const found = decodeUtf8(columnOf<Utf8Values>(BRONZE_SCHEMA, columns, 'symbol')).find((value) => value !== symbol);
+  if (found !== undefined)
+    throw new BatchLayerError('CorruptObject', `${key}: has rows of ${found}: expected ${symbol} only`);
+  const bars = columnsToBars(columns);
+  checkHistory(bars, key, 'CorruptObject');
+  return { bars, etag, digest, metadata };
+}

@@ -1,0 +1,57 @@
+import { formatSession, parseSession } from '../session.ts';
+import { checkSymbol, isSymbol } from '../symbol.ts';
+
+/** Where bars are: `symbol=X/date=YYYY-MM-DD.parquet` (one session) and `symbol=X/data.parquet` (consolidated). */
+export const BRONZE_PREFIX = 'bronze/raw_ohlcv/';
+/** Where manifests and checkpoints are. */
+export const METADATA_PREFIX = 'processing_metadata/';
+export const MANIFEST_KEY = `${METADATA_PREFIX}consolidation_manifest.parquet`;
+
+/** Everything of one symbol in bronze. */
+export function symbolPrefix(symbol: string): string {
+  return `${BRONZE_PREFIX}symbol=${checkSymbol(symbol)}/`;
+}
+
+/** A symbol's consolidated bars. */
+export function dataKey(symbol: string): string {
+  return `${symbolPrefix(symbol)}data.parquet`;
+}
+
+/** A symbol's bar of one session. */
+export function dailyKey(symbol: string, session: number): string {
+  return `${symbolPrefix(symbol)}date=${formatSession(session)}.parquet`;
+}
+
+/** What a bronze key names, or `undefined` where it is no key of this layout. */
+export function parseBronzeKey(key: string): { readonly symbol: string; readonly session?: number } | undefined {
+  if (!key.startsWith(`${BRONZE_PREFIX}symbol=`)) return undefined;
+  const [symbol = '', name = '', ...rest] = key.slice(BRONZE_PREFIX.length + 'symbol='.length).split('/');
+  if (!isSymbol(symbol) || rest.length > 0) return undefined;
+  if (name === 'data.parquet') return { symbol };
+  const session = parseSession(/^date=(.*)\.parquet$/.exec(name)?.[1] ?? '');
+  return session === undefined ? undefined : { symbol, session };
+}
+
+/** All month files of an interval. */
+export function silverPrefix(interval: number): string {
+  return `silver/silver_${interval}d/`;
+}
+
+/** The groups of an interval whose first session is in a month ({@link monthOf}), all symbols. */
+export function silverKey(interval: number, month: number): string {
+  const year = String(Math.floor(month / 12)).padStart(4, '0');
+  const monthOfYear = String((month % 12) + 1).padStart(2, '0');
+  return `${silverPrefix(interval)}year=${year}/month=${monthOfYear}/data_${interval}d_${year}${monthOfYear}.parquet`;
+}
+
+/** The month of a silver key, or `undefined` where it is no month file of the interval. */
+export function parseSilverKey(interval: number, key: string): number | undefined {
+  const match = /_(\d{4})(\d{2})\.parquet$/.exec(key);
+  const month = match ? Number(match[1]) * 12 + Number(match[2]) - 1 : undefined;
+  return month !== undefined && key === silverKey(interval, month) ? month : undefined;
+}
+
+/** State of an interval's resampling. */
+export function checkpointKey(interval: number): string {
+  return `${METADATA_PREFIX}silver_${interval}d_checkpoint.json`;
+}

@@ -1,0 +1,112 @@
+import { writeFile } from 'node:fs/promises';
+import fc from 'fast-check';
+import { parquetReadObjects } from 'hyparquet';
+import { compressors } from 'hyparquet-compressors';
+import { describe, expect, test } from 'vitest';
+import type { Bars } from '../../src/bars.ts';
+import { BRONZE_SCHEMA, columnsToBars, encodeBars, readBarsFile } from '../../src/lake/bronze.ts';
+import { memoryStore } from '../../src/lake/memory-store.ts';
+import { decodeTable } from '../../src/lake/parquet-decode.ts';
+import { formatSession } from '../../src/session.ts';
+import { arbitraryBars } from '../support/arbitrary-bars.ts';
+import { queryDuckDB } from '../support/duckdb.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const [sample] = fc.sample(arbitraryBars({ minLength: 60 }), { numRuns: 1, seed: 7 });
+
+function rowsOf(symbol: string, bars: Bars) {
+  return Array.from(bars.session, (session, i) => ({
+    symbol,
+    date: new Date(`${formatSession(session)}T00:00:00Z`),
+    open: bars.open[i],
+    high: bars.high[i],
+    low: bars.low[i],
+    close: bars.close[i],
+    volume: bars.volume[i],
+    vwap: bars.vwap === undefined || Number.isNaN(bars.vwap[i]) ? null : bars.vwap[i],
+    trades: bars.trades === undefined || bars.trades[i] === -1 ? null : bars.trades[i],
+  }));
+}
+
+describe('bronze files', () => {
+  test.each(['snappy', 'zstd', 'uncompressed'] as const)('give back the bars they were made of (%s)', (codec) => {
+    fc.assert(
+      fc.property(arbitraryBars(), (bars) => {
+        const { bytes, digest } = encodeBars('BRK.B', bars, { codec, metadata: { generation: '3' } });
+        const decoded = decodeTable(BRONZE_SCHEMA, bytes, 'test');
+        expect(columnsToBars(decoded.columns)).toEqual(bars);
+        expect(decoded.digest).toBe(digest);
+        expect(decoded.metadata).toMatchObject({ generation: '3', rows: String(bars.session.length) });
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('the same bars give the same bytes', () => {
+    expect(encodeBars('AAPL', sample!).bytes).toEqual(encodeBars('AAPL', sample!).bytes);
+  });
+
+  test('the digest tells any change of any value apart', () => {
+    const { digest } = encodeBars('AAPL', sample!);
+    expect(encodeBars('AAPM', sample!).digest).not.toBe(digest);
+    for (const name of Object.keys(sample!) as (keyof Bars)[]) {
+      const values = sample![name]!.slice();
+      values[17]!++;
+      expect(encodeBars('AAPL', { ...sample!, [name]: values }).digest).not.toBe(digest);
+    }
+  });
+
+  test('are read by DuckDB, hive partition and all', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(`${folder}/symbol=AAPL.parquet`, encodeBars('AAPL', sample!).bytes);
+    const rows = await queryDuckDB(`SELECT * FROM read_parquet('${folder}/*.parquet', hive_partitioning = true)`);
+    expect(rows).toEqual(rowsOf('AAPL', sample!));
+    const types = await queryDuckDB(`DESCRIBE SELECT * FROM '${folder}/*.parquet'`);
+    expect(types.map(({ column_type }) => column_type)).toEqual([
+      'VARCHAR',
+      'DATE',
+      ...new Array(6).fill('DOUBLE'),
+      'INTEGER',
+    ]);
+  });
+
+  test.each(['snappy', 'zstd', 'uncompressed'] as const)('are read by hyparquet (%s)', async (codec) => {
+    const { bytes } = encodeBars('AAPL', sample!, { codec });
+    const file = new Uint8Array(bytes).buffer;
+    expect(await parquetReadObjects({ file, compressors })).toEqual(rowsOf('AAPL', sample!));
+  });
+
+  test('are refused, with their key, where a byte is cut off, flipped or of another symbol', async () => {
+    const store = memoryStore();
+    const { bytes } = encodeBars('AAPL', sample!);
+    const check = async (body: Uint8Array) => {
+      await store.put('file.parquet', body);
+      await expect(readBarsFile(store, 'file.parquet', 'AAPL')).rejects.toMatchObject({
+        code: 'CorruptObject',
+        message: expect.stringContaining('file.parquet'),
+      });
+    };
+    for (const length of [0, 3, 11, bytes.length >> 1, bytes.length - 1]) await check(bytes.subarray(0, length));
+    await check(encodeBars('AAPM', sample!).bytes);
+    await check(new TextEncoder().encode('symbol,date\nAAPL,2020-01-02\n'));
+    const descending = { ...sample!, session: sample!.session.slice().reverse() };
+    await check(encodeBars('AAPL', descending).bytes);
+  });
+
+  test('a flipped bit anywhere gives the same bars or CorruptObject, never other bars', () => {
+    const { bytes } = encodeBars('AAPL', sample!);
+    let refused = 0;
+    for (let at = 0; at < bytes.length; at++) {
+      const flipped = bytes.slice();
+      flipped[at]! ^= 1 << (at % 8);
+      try {
+        const { columns } = decodeTable(BRONZE_SCHEMA, flipped, 'flipped');
+        expect(columnsToBars(columns)).toEqual(sample);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'CorruptObject' });
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(bytes.length / 2);
+  });
+});

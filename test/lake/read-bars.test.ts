@@ -1,0 +1,102 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { RecordBatch } from 'apache-arrow';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Bars } from '../../src/bars.ts';
+import { fromRecordBatch } from '../../src/lake/arrow.ts';
+import { BRONZE_SCHEMA } from '../../src/lake/bronze.ts';
+import { concatColumns } from '../../src/lake/columns.ts';
+import { memoryStore } from '../../src/lake/memory-store.ts';
+import { decodeTable } from '../../src/lake/parquet-decode.ts';
+import { readBars } from '../../src/lake/read-bars.ts';
+import { writeBars } from '../../src/lake/write-bars.ts';
+import { arbitraryBars } from '../support/arbitrary-bars.ts';
+import { bronzeTable, cutIntoBatches } from '../support/bars-table.ts';
+import { generateMarket } from '../support/market.ts';
+
+const market = bronzeTable(generateMarket({ symbols: 12, sessions: 12_000 }));
+
+async function writeMarket(rows = 5000) {
+  const store = memoryStore();
+  await pipeline(Readable.from(cutIntoBatches(market, rows)), writeBars(store, 'market.parquet'));
+  return store;
+}
+
+describe('readBars and writeBars', () => {
+  test('give back what was written, whatever the batches', async () => {
+    const histories = fc.dictionary(fc.stringMatching(/^[A-Za-z]{1,4}$/), arbitraryBars({ minLength: 1 }), { minKeys: 1, maxKeys: 4 });
+    await fc.assert(
+      fc.asyncProperty(histories, fc.integer({ min: 1, max: 50 }), async (given, rows) => {
+        const store = memoryStore();
+        const table = bronzeTable(given as Record<string, Bars>);
+        await pipeline(Readable.from(cutIntoBatches(table, rows)), writeBars(store, 'a.parquet'));
+        const batches = (await readBars(store, 'a.parquet').toArray()) as RecordBatch[];
+        expect(concatColumns(BRONZE_SCHEMA, batches.map((batch) => fromRecordBatch(BRONZE_SCHEMA, batch, 'a')))).toEqual(table);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('cut a long file into row groups of 65,536 rows at most, read one by one', async () => {
+    const store = await writeMarket();
+    const batches = (await readBars(store, 'market.parquet').toArray()) as RecordBatch[];
+    expect(batches.length).toBe(3);
+    expect(Math.max(...batches.map((batch) => batch.numRows))).toBeLessThanOrEqual(65_536);
+    expect(decodeTable(BRONZE_SCHEMA, (await store.get('market.parquet')).body, 'whole').columns).toEqual(market);
+  });
+
+  test('the content, not the batches, decides the digest', async () => {
+    const digests = await Promise.all([5000, 777].map(async (rows) => {
+      const { body } = await (await writeMarket(rows)).get('market.parquet');
+      return decodeTable(BRONZE_SCHEMA, body, 'market').digest;
+    }));
+    expect(digests[0]).toBe(digests[1]);
+  });
+
+  test('a file without rows is a file', async () => {
+    const store = memoryStore();
+    await pipeline(Readable.from([]), writeBars(store, 'empty.parquet'));
+    expect(await readBars(store, 'empty.parquet').toArray()).toEqual([]);
+  });
+
+  test('damage in the last row group fails the stream before its end', async () => {
+    const store = await writeMarket();
+    const { body } = await store.get('market.parquet');
+    body[Math.floor(body.length * 0.9)]! ^= 4;
+    await store.put('market.parquet', body);
+    const copy = pipeline(readBars(store, 'market.parquet'), writeBars(store, 'copy.parquet'));
+    await expect(copy).rejects.toMatchObject({ code: 'CorruptObject', message: expect.stringContaining('market.parquet') });
+    await expect(store.head('copy.parquet')).rejects.toMatchObject({ code: 'NotFound' });
+  });
+
+  test('an object replaced while it is read is a Conflict, never a mixture', async () => {
+    const store = await writeMarket();
+    const stream = readBars(store, 'market.parquet');
+    const replace = (async () => {
+      for await (const _ of stream) await store.put('market.parquet', (await store.get('market.parquet')).body);
+    })();
+    await expect(replace).rejects.toMatchObject({ code: 'Conflict' });
+  });
+
+  test('abort by signal: both streams fail with its reason and nothing is written', async () => {
+    const store = await writeMarket();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const source = readBars(store, 'market.parquet', { signal });
+    source.once('data', () => controller.abort(new Error('enough')));
+    const copy = pipeline(source, writeBars(store, 'copy.parquet', { signal }), { signal });
+    await expect(copy).rejects.toMatchObject({ name: 'AbortError', cause: expect.objectContaining({ message: 'enough' }) });
+    await expect(store.head('copy.parquet')).rejects.toMatchObject({ code: 'NotFound' });
+  });
+
+  test('conditions, missing objects and foreign batches fail with their codes', async () => {
+    const store = await writeMarket();
+    const again = pipeline(Readable.from(cutIntoBatches(market, 9999)), writeBars(store, 'market.parquet', { ifNoneMatch: '*' }));
+    await expect(again).rejects.toMatchObject({ code: 'Conflict' });
+    await expect(readBars(store, 'none.parquet').toArray()).rejects.toMatchObject({ code: 'NotFound' });
+    const [batch] = cutIntoBatches(market, 10);
+    const foreign = pipeline(Readable.from([batch!.select(['symbol', 'open'])]), writeBars(store, 'x.parquet'));
+    await expect(foreign).rejects.toMatchObject({ code: 'BadInput', message: expect.stringContaining('date') });
+  });
+});
