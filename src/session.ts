@@ -1,20 +1,20 @@
 import { BatchLayerError } from './errors.ts';
 
 const DAY_MS = 86_400_000;
-const DATE = /^(\d{4})-(\d{2})-(\d{2})$/;
+const DATE = /^[1-9]\d{3}-\d{2}-\d{2}$/;
+const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 /**
- * The session of a calendar date, in days since 1970-01-01, or `undefined` where no such date exists.
+ * The session of a calendar date from year 1000 on, in days since 1970-01-01, or `undefined` where no such date exists.
  *
  * @example parseSession('1970-01-02') // 1
  */
 export function parseSession(date: string): number | undefined {
-  const match = DATE.exec(date);
-  if (match === null) return undefined;
-  const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
-  const session = sessionOf(year, month, day);
-  // Date.UTC rolls 2021-02-30 over to March: a date that does not come back as it went in does not exist.
-  return formatSession(session) === date ? session : undefined;
+  if (!DATE.test(date)) return undefined;
+  const [year, month, day] = [Number(date.slice(0, 4)), Number(date.slice(5, 7)), Number(date.slice(8))];
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  const days = month === 2 && isLeap ? 29 : MONTH_DAYS[month - 1];
+  return days === undefined || day < 1 || day > days ? undefined : Date.UTC(year, month - 1, day) / DAY_MS;
 }
 
 /**
@@ -49,10 +49,4 @@ const newYork = new Intl.DateTimeFormat('en-CA', {
 /** The exchange-local (America/New_York) date at an instant, as days since 1970-01-01. */
 export function sessionAt(epochMs: number): number {
   return sessionFrom(newYork.format(epochMs));
-}
-
-function sessionOf(year: number, month: number, day: number): number {
-  const date = new Date(0);
-  date.setUTCFullYear(year, month - 1, day);
-  return Math.round(date.getTime() / DAY_MS);
 }

@@ -25,14 +25,22 @@ async function writeMarket(rows = 5000) {
 
 describe('readBars and writeBars', () => {
   test('give back what was written, whatever the batches', async () => {
-    const histories = fc.dictionary(fc.stringMatching(/^[A-Za-z]{1,4}$/), arbitraryBars({ minLength: 1 }), { minKeys: 1, maxKeys: 4 });
+    const histories = fc.dictionary(fc.stringMatching(/^[A-Za-z]{1,4}$/), arbitraryBars({ minLength: 1 }), {
+      minKeys: 1,
+      maxKeys: 4,
+    });
     await fc.assert(
       fc.asyncProperty(histories, fc.integer({ min: 1, max: 50 }), async (given, rows) => {
         const store = memoryStore();
         const table = bronzeTable(given as Record<string, Bars>);
         await pipeline(Readable.from(cutIntoBatches(table, rows)), writeBars(store, 'a.parquet'));
         const batches = (await readBars(store, 'a.parquet').toArray()) as RecordBatch[];
-        expect(concatColumns(BRONZE_SCHEMA, batches.map((batch) => fromRecordBatch(BRONZE_SCHEMA, batch, 'a')))).toEqual(table);
+        expect(
+          concatColumns(
+            BRONZE_SCHEMA,
+            batches.map((batch) => fromRecordBatch(BRONZE_SCHEMA, batch, 'a')),
+          ),
+        ).toEqual(table);
       }),
       { numRuns: 40 },
     );
@@ -47,10 +55,12 @@ describe('readBars and writeBars', () => {
   });
 
   test('the content, not the batches, decides the digest', async () => {
-    const digests = await Promise.all([5000, 777].map(async (rows) => {
-      const { body } = await (await writeMarket(rows)).get('market.parquet');
-      return decodeTable(BRONZE_SCHEMA, body, 'market').digest;
-    }));
+    const digests = await Promise.all(
+      [5000, 777].map(async (rows) => {
+        const { body } = await (await writeMarket(rows)).get('market.parquet');
+        return decodeTable(BRONZE_SCHEMA, body, 'market').digest;
+      }),
+    );
     expect(digests[0]).toBe(digests[1]);
   });
 
@@ -66,7 +76,10 @@ describe('readBars and writeBars', () => {
     body[Math.floor(body.length * 0.9)]! ^= 4;
     await store.put('market.parquet', body);
     const copy = pipeline(readBars(store, 'market.parquet'), writeBars(store, 'copy.parquet'));
-    await expect(copy).rejects.toMatchObject({ code: 'CorruptObject', message: expect.stringContaining('market.parquet') });
+    await expect(copy).rejects.toMatchObject({
+      code: 'CorruptObject',
+      message: expect.stringContaining('market.parquet'),
+    });
     await expect(store.head('copy.parquet')).rejects.toMatchObject({ code: 'NotFound' });
   });
 
@@ -86,13 +99,19 @@ describe('readBars and writeBars', () => {
     const source = readBars(store, 'market.parquet', { signal });
     source.once('data', () => controller.abort(new Error('enough')));
     const copy = pipeline(source, writeBars(store, 'copy.parquet', { signal }), { signal });
-    await expect(copy).rejects.toMatchObject({ name: 'AbortError', cause: expect.objectContaining({ message: 'enough' }) });
+    await expect(copy).rejects.toMatchObject({
+      name: 'AbortError',
+      cause: expect.objectContaining({ message: 'enough' }),
+    });
     await expect(store.head('copy.parquet')).rejects.toMatchObject({ code: 'NotFound' });
   });
 
   test('conditions, missing objects and foreign batches fail with their codes', async () => {
     const store = await writeMarket();
-    const again = pipeline(Readable.from(cutIntoBatches(market, 9999)), writeBars(store, 'market.parquet', { ifNoneMatch: '*' }));
+    const again = pipeline(
+      Readable.from(cutIntoBatches(market, 9999)),
+      writeBars(store, 'market.parquet', { ifNoneMatch: '*' }),
+    );
     await expect(again).rejects.toMatchObject({ code: 'Conflict' });
     await expect(readBars(store, 'none.parquet').toArray()).rejects.toMatchObject({ code: 'NotFound' });
     const [batch] = cutIntoBatches(market, 10);

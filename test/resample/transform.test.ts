@@ -36,11 +36,16 @@ function groupsOf(batches: readonly RecordBatch[], n: number) {
 describe('resampleTransform', () => {
   test('gives the groups of the kernel, wherever the batches are cut', async () => {
     await fc.assert(
-      fc.asyncProperty(arbitraryHistories, arbitraryIntervals, fc.integer({ min: 1, max: 50 }), async (histories, intervals, rows) => {
-        const source = Readable.from(cutIntoBatches(bronzeTable(histories), rows));
-        const batches = (await source.compose(resampleTransform({ intervals })).toArray()) as RecordBatch[];
-        for (const n of intervals) expect(groupsOf(batches, n)).toEqual(expectedGroups(histories, n));
-      }),
+      fc.asyncProperty(
+        arbitraryHistories,
+        arbitraryIntervals,
+        fc.integer({ min: 1, max: 50 }),
+        async (histories, intervals, rows) => {
+          const source = Readable.from(cutIntoBatches(bronzeTable(histories), rows));
+          const batches = (await source.compose(resampleTransform({ intervals })).toArray()) as RecordBatch[];
+          for (const n of intervals) expect(groupsOf(batches, n)).toEqual(expectedGroups(histories, n));
+        },
+      ),
       { numRuns: 150 },
     );
   });
@@ -49,7 +54,11 @@ describe('resampleTransform', () => {
     const [histories] = fc.sample(arbitraryHistories, { numRuns: 1, seed: 3 });
     const store = memoryStore();
     await pipeline(Readable.from(cutIntoBatches(bronzeTable(histories!), 7)), writeBars(store, 'bars.parquet'));
-    await pipeline(readBars(store, 'bars.parquet'), resampleTransform({ intervals: [3] }), writeBars(store, 'groups.parquet'));
+    await pipeline(
+      readBars(store, 'bars.parquet'),
+      resampleTransform({ intervals: [3] }),
+      writeBars(store, 'groups.parquet'),
+    );
     const { columns } = decodeTable(GROUP_STREAM_SCHEMA, (await store.get('groups.parquet')).body, 'groups');
     expect(columns).toEqual(expectedGroups(histories!, 3));
   });
@@ -66,6 +75,9 @@ describe('resampleTransform', () => {
     );
     const batches = cutIntoBatches(bronzeTable(histories), 5);
     const stream = Readable.from(order.map((i) => batches[i])).compose(resampleTransform());
-    await expect(stream.toArray()).rejects.toMatchObject({ code: 'BadInput', message: expect.stringContaining('out of order') });
+    await expect(stream.toArray()).rejects.toMatchObject({
+      code: 'BadInput',
+      message: expect.stringContaining('out of order'),
+    });
   });
 });

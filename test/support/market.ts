@@ -1,7 +1,13 @@
 import { allocateBars, type Bars } from '../../src/bars.ts';
 
 /** Histories of equal length that walk at random from a fixed seed, symbols S000, S001, … */
-export function generateMarket({ symbols, sessions }: { readonly symbols: number; readonly sessions: number }): Record<string, Bars> {
+export function generateMarket({
+  symbols,
+  sessions,
+}: {
+  readonly symbols: number;
+  readonly sessions: number;
+}): Record<string, Bars> {
   const random = mulberry32(42);
   return Object.fromEntries(
     Array.from({ length: symbols }, (_, s) => {

@@ -1,0 +1,63 @@
+import pMap from 'p-map';
+import { type Bars, sliceBars } from '../bars.ts';
+import { hasCode } from '../errors.ts';
+import { encodeBars, readBarsFile } from '../lake/bronze.ts';
+import { dailyKey } from '../lake/keys.ts';
+import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import type { Codec } from '../lake/wasm.ts';
+
+/** What became of a symbol's daily files. */
+export interface DailyWrites {
+  readonly created: number;
+  /** Sessions that had another bar before. */
+  readonly corrected: number;
+  /** Sessions that had this very bar already. */
+  readonly unchanged: number;
+}
+
+const CONCURRENT_WRITES = 16;
+const MAX_ATTEMPTS = 10;
+
+/**
+ * Writes each bar of a symbol to its own daily file.
+ *
+ * Commit point: a new file is created with If-None-Match, a correction replaces the version that was read; a key is
+ * never written blindly, or a delayed write could undo a correction.
+ */
+export async function writeDaily(
+  store: ObjectStore,
+  symbol: string,
+  bars: Bars,
+  { codec, signal }: StoreCall & { readonly codec?: Codec | undefined } = {},
+): Promise<DailyWrites> {
+  const outcomes = { created: 0, corrected: 0, unchanged: 0 };
+  const writeOne = async (session: number, i: number): Promise<void> => {
+    const { bytes, digest } = encodeBars(symbol, sliceBars(bars, i, i + 1), { codec });
+    outcomes[await writeBar(store, symbol, dailyKey(symbol, session), { bytes, digest, signal })]++;
+  };
+  await pMap(bars.session, writeOne, { concurrency: CONCURRENT_WRITES, ...(signal ? { signal } : {}) });
+  return outcomes;
+}
+
+async function writeBar(
+  store: ObjectStore,
+  symbol: string,
+  key: string,
+  { bytes, digest, signal }: StoreCall & { readonly bytes: Uint8Array; readonly digest: string },
+): Promise<keyof DailyWrites> {
+  let etag: string | undefined;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await store.put(key, bytes, { signal, ...(etag === undefined ? { ifNoneMatch: '*' } : { ifMatch: etag }) });
+      return etag === undefined ? 'created' : 'corrected';
+    } catch (error) {
+      if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
+    }
+    const found = await readBarsFile(store, key, symbol, { signal }).catch((error) => {
+      if (hasCode(error, 'NotFound')) return undefined;
+      throw error;
+    });
+    if (found?.digest === digest) return 'unchanged';
+    etag = found?.etag;
+  }
+}

@@ -1,0 +1,153 @@
+import pMap from 'p-map';
+import { BatchLayerError, messageOf } from '../errors.ts';
+import type { FailedSymbol, OnProgress } from '../progress.ts';
+import { sessionAt } from '../session.ts';
+import { checkSymbol } from '../symbol.ts';
+import { consolidateSymbol, type SymbolConsolidation } from './consolidate-symbol.ts';
+import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
+import type { ObjectStore, StoreCall } from './store.ts';
+import { listSymbol, listSymbols, type SymbolFiles } from './symbol-files.ts';
+import type { Codec } from './wasm.ts';
+
+export interface ConsolidateOptions {
+  /** `incremental` passes over symbols that the manifest shows unchanged; `full` reads every symbol. */
+  readonly mode?: 'incremental' | 'full';
+  /** Only these; all that are in bronze where left out. */
+  readonly symbols?: readonly string[] | undefined;
+  readonly maxWorkers?: number;
+  /** Calendar days that daily files are kept; those older are deleted once they are proven applied. */
+  readonly retentionDays?: number;
+  readonly codec?: Codec;
+  /** Milliseconds since 1970-01-01; the system's clock where left out. */
+  readonly now?: () => number;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ConsolidateResult {
+  readonly symbols: number;
+  /** Symbols whose `data.parquet` was written. */
+  readonly written: number;
+  readonly unchanged: number;
+  readonly dailyFilesApplied: number;
+  readonly dailyFilesDeleted: number;
+  readonly bytesDeleted: number;
+  readonly failed: readonly FailedSymbol[];
+  /** Things that were put right on the way, such as a damaged manifest. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Merges every symbol's daily files into its `data.parquet`, updates the manifest, and deletes daily files older than
+ * the retention that are proven applied.
+ *
+ * A symbol that fails is reported and the others go on. Runs at the same time lose nothing: every write is conditional.
+ *
+ * @example
+ * const { written, failed } = await consolidate(openStore('file:./lake'), { mode: 'incremental' });
+ */
+export async function consolidate(
+  store: ObjectStore,
+  {
+    mode = 'incremental',
+    symbols,
+    maxWorkers = 10,
+    retentionDays = 30,
+    codec,
+    now = Date.now,
+    onProgress,
+    signal,
+  }: ConsolidateOptions = {},
+): Promise<ConsolidateResult> {
+  checkCount('maxWorkers', maxWorkers, 1);
+  checkCount('retentionDays', retentionDays, 0);
+  const retainFrom = sessionAt(now()) - retentionDays;
+  const manifest = await readManifest(store, { signal });
+  const done: SymbolConsolidation[] = [];
+  const failed: FailedSymbol[] = [];
+  const seen = new Set<string>();
+  let unchanged = 0;
+
+  const consolidateOne = async (files: SymbolFiles): Promise<void> => {
+    try {
+      if (mode === 'incremental' && isUnchanged(files, manifest, retainFrom)) {
+        unchanged++;
+      } else {
+        const result = await consolidateSymbol(store, files, { retainFrom, codec, signal });
+        if (result) done.push(result);
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      failed.push(failedSymbol(files.symbol, error));
+    }
+    seen.add(files.symbol);
+    onProgress?.({ step: 'consolidate', done: seen.size, ...(symbols ? { total: symbols.length } : {}) });
+  };
+  const files = symbols ? listThese(store, symbols, { signal }) : listSymbols(store, { signal });
+  await pMap(files, consolidateOne, { concurrency: maxWorkers, ...(signal ? { signal } : {}) });
+
+  // A full run over all symbols rebuilds the manifest; what is no longer in bronze leaves it.
+  const isKept = mode === 'full' && !symbols ? (symbol: string) => seen.has(symbol) : () => true;
+  await updateManifest(
+    store,
+    done.map((result) => manifestEntry(result, now())),
+    { isKept, signal },
+  );
+  const deleted = done.flatMap((result) => result.deleted);
+  return {
+    symbols: seen.size,
+    written: done.filter((result) => result.written).length,
+    unchanged: unchanged + done.filter((result) => !result.written).length,
+    dailyFilesApplied: done.reduce((sum, result) => sum + result.applied, 0),
+    dailyFilesDeleted: deleted.length,
+    bytesDeleted: deleted.reduce((sum, { size }) => sum + size, 0),
+    failed,
+    warnings: manifest.damage ? [`manifest rebuilt: ${manifest.damage}`] : [],
+  };
+}
+
+/** The manifest's entry for a symbol that was consolidated. */
+export function manifestEntry(result: SymbolConsolidation, updatedAt: number): ManifestEntry {
+  const { symbol, bars, generation, version, daily } = result;
+  return {
+    symbol,
+    generation,
+    updatedAt,
+    firstSession: bars.session[0]!,
+    lastSession: bars.session.at(-1)!,
+    rows: bars.session.length,
+    digest: version.digest,
+    etag: version.etag,
+    dailyFingerprint: fingerprintDaily(daily),
+  };
+}
+
+/** How a symbol's failure is reported. */
+export function failedSymbol(symbol: string, error: unknown): FailedSymbol {
+  return { symbol, code: error instanceof BatchLayerError ? error.code : 'Unexpected', message: messageOf(error) };
+}
+
+/** @throws BatchLayerError `BadInput` unless a whole number ≥ `least` */
+export function checkCount(name: string, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least) {
+    throw new BatchLayerError('BadInput', `${name} is ${value}: expected a whole number ≥ ${least}`);
+  }
+}
+
+function isUnchanged({ symbol, data, daily }: SymbolFiles, { entries }: Manifest, retainFrom: number): boolean {
+  const entry = entries.get(symbol);
+  return (
+    entry !== undefined &&
+    entry.etag === data?.etag &&
+    entry.dailyFingerprint === fingerprintDaily(daily) &&
+    daily.every(({ session }) => session >= retainFrom)
+  );
+}
+
+async function* listThese(
+  store: ObjectStore,
+  symbols: readonly string[],
+  call: StoreCall,
+): AsyncGenerator<SymbolFiles> {
+  for (const symbol of new Set(symbols.map(checkSymbol))) yield listSymbol(store, symbol, call);
+}

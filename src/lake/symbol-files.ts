@@ -1,0 +1,42 @@
+import { BRONZE_PREFIX, parseBronzeKey, symbolPrefix } from './keys.ts';
+import type { ObjectInfo, ObjectStore, StoreCall } from './store.ts';
+
+/** A daily file as listed. */
+export interface DailyFile extends ObjectInfo {
+  readonly session: number;
+}
+
+/** What bronze has of one symbol. */
+export interface SymbolFiles {
+  readonly symbol: string;
+  readonly data: ObjectInfo | undefined;
+  /** In ascending order of session. */
+  readonly daily: readonly DailyFile[];
+}
+
+/** Lists what bronze has of one symbol. */
+export async function listSymbol(store: ObjectStore, symbol: string, call?: StoreCall): Promise<SymbolFiles> {
+  for await (const files of groupBySymbol(store.list(symbolPrefix(symbol), call))) return files;
+  return { symbol, data: undefined, daily: [] };
+}
+
+/** Lists bronze once, symbol after symbol; keys of another layout are passed over. */
+export function listSymbols(store: ObjectStore, call?: StoreCall): AsyncGenerator<SymbolFiles> {
+  return groupBySymbol(store.list(BRONZE_PREFIX, call));
+}
+
+// A store lists keys in order, so a symbol's keys come together.
+async function* groupBySymbol(objects: AsyncIterable<ObjectInfo>): AsyncGenerator<SymbolFiles> {
+  let files: { symbol: string; data: ObjectInfo | undefined; daily: DailyFile[] } | undefined;
+  for await (const object of objects) {
+    const parsed = parseBronzeKey(object.key);
+    if (parsed === undefined) continue;
+    if (files?.symbol !== parsed.symbol) {
+      if (files) yield files;
+      files = { symbol: parsed.symbol, data: undefined, daily: [] };
+    }
+    if (parsed.session === undefined) files.data = object;
+    else files.daily.push({ ...object, session: parsed.session });
+  }
+  if (files) yield files;
+}
