@@ -75,6 +75,7 @@ export async function consolidate(
       } else {
         const result = await consolidateSymbol(store, files, { retainFrom, codec, signal });
         if (result) done.push(result);
+        else throw new BatchLayerError('NotFound', `${files.symbol}: has no bars in bronze`);
       }
     } catch (error) {
       signal?.throwIfAborted();

@@ -1,0 +1,141 @@
+import { z } from 'zod';
+import { BatchLayerError, hasCode } from '../errors.ts';
+import { checkpointKey } from '../lake/keys.ts';
+import type { ObjectStore, StoreCall } from '../lake/store.ts';
+
+const MAX_BYTES = 8 * 2 ** 20;
+const MAX_ATTEMPTS = 10;
+const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
+const date = z.iso.date();
+
+const document = z.strictObject({
+  version: z.literal(1),
+  interval: z.int().min(1),
+  /** Fencing number: raised by every run that begins. */
+  epoch: z.int().min(1),
+  /** `running`: begun and not (yet) committed; the figures below are those of the last commit. */
+  state: z.enum(['running', 'committed']),
+  bars: z.int().min(0),
+  groups: z.int().min(0),
+  firstDate: date.nullable(),
+  lastDate: date.nullable(),
+  /** Symbols that could not be read: their groups are those of an earlier run, or none. */
+  missing: z.array(z.string()),
+  /** Month files by month (YYYYMM). */
+  files: z.record(
+    z.string().regex(/^\d{6}$/),
+    z.strictObject({ rows: z.int().min(1), digest: hex16, etag: z.string().min(1).max(200) }),
+  ),
+});
+
+/** State of one interval's silver: a readable JSON document. */
+export type Checkpoint = z.infer<typeof document>;
+export type MonthFile = Checkpoint['files'][string];
+
+/** A claim on an interval: runs with a lower epoch are fenced off from now on. */
+export interface Claim {
+  readonly checkpoint: Checkpoint;
+  readonly etag: string;
+}
+
+/**
+ * Reads an interval's checkpoint.
+ *
+ * @returns `undefined` where there is none
+ * @throws BatchLayerError `CorruptObject` where it is damaged or of an unknown version
+ */
+export async function readCheckpoint(
+  store: ObjectStore,
+  interval: number,
+  call?: StoreCall,
+): Promise<Claim | undefined> {
+  const key = checkpointKey(interval);
+  const object = await store.get(key, call).catch((error) => {
+    if (hasCode(error, 'NotFound')) return undefined;
+    throw error;
+  });
+  if (object === undefined) return undefined;
+  try {
+    if (object.body.length > MAX_BYTES) throw new Error(`${object.body.length} bytes: expected ${MAX_BYTES} at most`);
+    const checkpoint = document.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(object.body)));
+    if (checkpoint.interval !== interval) throw new Error(`of interval ${checkpoint.interval}: expected ${interval}`);
+    return { checkpoint, etag: object.etag };
+  } catch (error) {
+    throw new BatchLayerError(
+      'CorruptObject',
+      `${key}: damaged, or of another version of this library: ${describe(error)}; run resample with --force-full to rebuild it`,
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Begins a run: takes the next epoch by compare-and-swap.
+ *
+ * @param leastEpoch for a checkpoint that is damaged and is replaced: above any epoch the month files carry
+ */
+export async function claimEpoch(
+  store: ObjectStore,
+  interval: number,
+  { leastEpoch, signal }: StoreCall & { readonly leastEpoch?: number | undefined } = {},
+): Promise<Claim> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const found = leastEpoch === undefined ? await readCheckpoint(store, interval, { signal }) : undefined;
+      const before = found?.checkpoint ?? emptyCheckpoint(interval, leastEpoch ?? 1);
+      const checkpoint = { ...before, epoch: found ? before.epoch + 1 : before.epoch, state: 'running' as const };
+      // A damaged one is replaced as it is: there is nothing in it to lose.
+      const condition = leastEpoch === undefined ? conditionOf(found?.etag) : {};
+      return { checkpoint, etag: await put(store, checkpoint, { ...condition, signal }) };
+    } catch (error) {
+      if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
+}
+
+/**
+ * Commit point: the checkpoint, over the version this run claimed.
+ *
+ * @throws BatchLayerError `Fenced` where another run has claimed the interval meanwhile
+ */
+export async function commitCheckpoint(
+  store: ObjectStore,
+  claim: Claim,
+  figures: Omit<Checkpoint, 'version' | 'interval' | 'epoch' | 'state'>,
+  { signal }: StoreCall = {},
+): Promise<void> {
+  try {
+    const checkpoint: Checkpoint = { ...claim.checkpoint, ...figures, state: 'committed' };
+    await put(store, checkpoint, { ifMatch: claim.etag, signal });
+  } catch (error) {
+    if (!hasCode(error, 'Conflict')) throw error;
+    throw fenced(checkpointKey(claim.checkpoint.interval), claim.checkpoint.epoch, error);
+  }
+}
+
+/** The error of a run that another one has taken over from. */
+export function fenced(key: string, epoch: number, cause?: unknown): BatchLayerError {
+  return new BatchLayerError('Fenced', `${key}: a run after epoch ${epoch} took over; this one stops`, { cause });
+}
+
+function put(
+  store: ObjectStore,
+  checkpoint: Checkpoint,
+  call: StoreCall & { readonly ifMatch?: string; readonly ifNoneMatch?: '*' },
+): Promise<string> {
+  const body = new TextEncoder().encode(`${JSON.stringify(checkpoint, undefined, 1)}\n`);
+  return store.put(checkpointKey(checkpoint.interval), body, call);
+}
+
+function conditionOf(etag: string | undefined): { readonly ifMatch: string } | { readonly ifNoneMatch: '*' } {
+  return etag === undefined ? { ifNoneMatch: '*' } : { ifMatch: etag };
+}
+
+function emptyCheckpoint(interval: number, epoch: number): Checkpoint {
+  const figures = { bars: 0, groups: 0, firstDate: null, lastDate: null, missing: [], files: {} };
+  return { version: 1, interval, epoch, state: 'running', ...figures };
+}
+
+function describe(error: unknown): string {
+  return error instanceof z.ZodError ? z.prettifyError(error).replaceAll('\n', ' ') : String(error);
+}
