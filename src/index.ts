@@ -1,0 +1,25 @@
+export { allocateBars, type Bars, mergeBars, sliceBars } from './bars.ts';
+export { BatchLayerError, type ErrorCode, hasCode } from './errors.ts';
+export { type IngestCsvOptions, type IngestCsvResult, ingestCsv } from './ingest/index.ts';
+export {
+  type ConsolidateOptions,
+  type ConsolidateResult,
+  consolidate,
+  fileStore,
+  memoryStore,
+  type ObjectStore,
+  openStore,
+  readBars,
+  writeBars,
+} from './lake/index.ts';
+export type { FailedSymbol, OnProgress, Progress } from './progress.ts';
+export {
+  type Groups,
+  INTERVALS,
+  type ResampleOptions,
+  type ResampleResult,
+  resample,
+  resampleBars,
+  resampleTransform,
+} from './resample/index.ts';
+export { formatSession, parseSession } from './session.ts';

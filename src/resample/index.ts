@@ -1,0 +1,5 @@
+export { type Checkpoint, readCheckpoint } from './checkpoint.ts';
+export { type Groups, groupVwap } from './groups.ts';
+export { INTERVALS, openGroups, resampleBars } from './kernel.ts';
+export { type IntervalResult, type ResampleOptions, type ResampleResult, resample } from './resample.ts';
+export { resampleTransform } from './transform.ts';

@@ -1,0 +1,146 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { hasCode } from '../errors.ts';
+import { ingestCsv } from '../ingest/index.ts';
+import { columnOf, decodeUtf8, type Utf8Values } from '../lake/columns.ts';
+import { consolidate, fileStore, type ObjectStore, readConsolidated, SILVER_SCHEMA, silverKey } from '../lake/index.ts';
+import { decodeTable } from '../lake/parquet-decode.ts';
+import type { OnProgress } from '../progress.ts';
+import { type ResampleResult, resample } from '../resample/index.ts';
+import { formatSession, monthOf } from '../session.ts';
+import { syntheticMarket, toCsv } from './synthetic-market.ts';
+
+export interface DemoOptions {
+  /** Folder for the lake and its input; made where it is missing. */
+  readonly dir: string;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A group as the demo shows it. */
+export interface PreviewRow {
+  readonly date: string;
+  readonly endDate: string;
+  readonly open: number;
+  readonly high: number;
+  readonly low: number;
+  readonly close: number;
+  readonly volume: number;
+  readonly bars: number;
+  readonly complete: boolean;
+}
+
+export interface DemoResult {
+  /** Where the lake is, from the current folder. */
+  readonly lake: string;
+  readonly steps: readonly { readonly step: string; readonly text: string; readonly seconds: number }[];
+  readonly resampled: ResampleResult;
+  /** AAPL's last groups of 5 sessions, read back from silver. */
+  readonly preview: readonly PreviewRow[];
+}
+
+// Real bars that come with npm packages of the repository's development; an installed package does without them.
+const SAMPLES = [
+  { symbol: 'AAPL', module: '@observablehq/sample-datasets/aapl.csv', path: 'aapl.csv', consolidated: false },
+  { symbol: 'SPX', module: 'vega-datasets', path: '../data/sp500-2000.csv', consolidated: true },
+];
+const MARKET = { symbols: 100, bars: 250_000, longest: 10_000, lastDate: '2018-05-11' };
+const PREVIEW_INTERVAL = 5;
+
+/**
+ * Runs the main job on an embedded lake: real bars of AAPL as daily files, of the S&P 500 as bulk history, and a made-up
+ * market for breadth; then consolidates, and resamples into all six intervals. Running it again changes nothing.
+ *
+ * @example
+ * await runDemo({ dir: 'batch-layer-demo' });
+ */
+export async function runDemo({ dir, onProgress, signal }: DemoOptions): Promise<DemoResult> {
+  const lake = join(dir, 'lake');
+  const store = fileStore(lake);
+  const steps: { step: string; text: string; seconds: number }[] = [];
+  const time = async <T>(step: string, work: () => Promise<T>, describe: (result: T) => string): Promise<T> => {
+    const started = performance.now();
+    const result = await work();
+    steps.push({ step, text: describe(result), seconds: Math.round((performance.now() - started) / 10) / 100 });
+    return result;
+  };
+  const ingest = (step: string, path: string, options: { readonly symbol?: string; readonly consolidated: boolean }) =>
+    time(
+      `ingest ${step}`,
+      () => ingestCsv(store, [path], { ...options, onProgress, signal }),
+      ({ landed, symbols, objectsCreated, objectsUnchanged }) =>
+        `${landed} bars, ${symbols} symbols: ${objectsCreated} files created, ${objectsUnchanged} there already`,
+    );
+
+  await mkdir(dir, { recursive: true });
+  for (const { symbol, module, consolidated, ...sample } of SAMPLES) {
+    const path = findSample(module, sample.path);
+    if (path) await ingest(`${symbol} ${consolidated ? '(bulk)' : '(daily files)'}`, path, { symbol, consolidated });
+    else steps.push({ step: `ingest ${symbol}`, text: `skipped: npm package ${module} is not installed`, seconds: 0 });
+  }
+  const market = join(dir, 'made-up-market.csv');
+  await pipeline(Readable.from(toCsv(syntheticMarket(MARKET))), createWriteStream(market), {
+    ...(signal ? { signal } : {}),
+  });
+  await ingest('made-up market (bulk)', market, { consolidated: true });
+  await time(
+    'consolidate',
+    () => consolidate(store, { onProgress, signal }),
+    ({ written, unchanged, dailyFilesApplied, dailyFilesDeleted }) =>
+      `${written} symbols written, ${unchanged} unchanged, ${dailyFilesApplied} daily files merged, ${dailyFilesDeleted} of them deleted`,
+  );
+  const resampled = await time(
+    'resample',
+    () => resample(store, { onProgress, signal }),
+    ({ bars, intervals }) => `${bars} bars, ${intervals.reduce((sum, { groups }) => sum + groups, 0)} groups`,
+  );
+  const symbol = findSample(SAMPLES[0]!.module, SAMPLES[0]!.path) ? 'AAPL' : 'AAAA';
+  return { lake: relative('', lake), steps, resampled, preview: await previewSilver(store, symbol, signal) };
+}
+
+/** A file beside a module that may not be installed. */
+function findSample(module: string, path: string): string | undefined {
+  try {
+    return resolve(dirname(createRequire(import.meta.url).resolve(module)), path);
+  } catch {
+    return undefined;
+  }
+}
+
+async function previewSilver(store: ObjectStore, symbol: string, signal?: AbortSignal): Promise<PreviewRow[]> {
+  const history = await readConsolidated(store, symbol, { signal });
+  const last = monthOf(history?.bars.session.at(-1) ?? 0);
+  const rows: PreviewRow[] = [];
+  for (const month of [last - 1, last]) {
+    const key = silverKey(PREVIEW_INTERVAL, month);
+    const object = await store.get(key, { signal }).catch((error) => {
+      if (hasCode(error, 'NotFound')) return undefined;
+      throw error;
+    });
+    if (!object) continue;
+    const { columns } = decodeTable(SILVER_SCHEMA, object.body, key);
+    const column = (name: string) => columnOf<Float64Array>(SILVER_SCHEMA, columns, name);
+    decodeUtf8(columnOf<Utf8Values>(SILVER_SCHEMA, columns, 'symbol')).forEach((found, i) => {
+      if (found !== symbol) return;
+      const value = (name: string) => column(name)[i]!;
+      const [open, high, low, close] = [value('open'), value('high'), value('low'), value('close')];
+      const [date, endDate] = [formatSession(value('date')), formatSession(value('end_date'))];
+      rows.push({
+        date,
+        endDate,
+        open,
+        high,
+        low,
+        close,
+        volume: value('volume'),
+        bars: value('bars'),
+        complete: value('complete') === 1,
+      });
+    });
+  }
+  return rows;
+}

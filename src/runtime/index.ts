@@ -1,0 +1,3 @@
+export { type CommandLine, runCommandLine } from './command-line.ts';
+export { type DemoOptions, type DemoResult, runDemo } from './demo.ts';
+export { type SyntheticMarket, syntheticMarket } from './synthetic-market.ts';

@@ -1,0 +1,117 @@
+import type { IngestCsvResult } from '../ingest/index.ts';
+import type { ConsolidateResult } from '../lake/index.ts';
+import type { FailedSymbol } from '../progress.ts';
+import type { ResampleResult } from '../resample/index.ts';
+import type { DemoResult } from './demo.ts';
+import { textTable } from './text-table.ts';
+
+// What the command line tells people; programs take --json.
+
+const MAX_SHOWN = 20;
+
+export function describeIngest(result: IngestCsvResult): string {
+  const { landed, symbols, objectsCreated, objectsReplaced, objectsUnchanged, problems, problemCounts } = result;
+  const range = result.firstDate ? `, ${result.firstDate} to ${result.lastDate}` : '';
+  return lines([
+    `${count(landed, 'bar')} of ${count(symbols, 'symbol')} landed${range}`,
+    `objects: ${count(objectsCreated)} created, ${count(objectsReplaced)} replaced, ${count(objectsUnchanged)} unchanged`,
+    ...(problems.length > 0
+      ? [
+          `problems: ${Object.entries(problemCounts)
+            .map(([kind, n]) => `${kind} ${count(n)}`)
+            .join(', ')}`,
+        ]
+      : []),
+    ...shorten(
+      problems,
+      ({ file, line, kind, message }) => `  ${file}:${line}: ${kind}: ${message}`,
+      total(problemCounts),
+    ),
+    ...failures(result.failed),
+  ]);
+}
+
+export function describeConsolidate(result: ConsolidateResult): string {
+  return lines([
+    `${count(result.symbols, 'symbol')}: ${count(result.written)} written, ${count(result.unchanged)} unchanged`,
+    `daily files: ${count(result.dailyFilesApplied)} merged, ${count(result.dailyFilesDeleted)} deleted (${count(result.bytesDeleted, 'byte')})`,
+    ...result.warnings.map((warning) => `warning: ${warning}`),
+    ...failures(result.failed),
+  ]);
+}
+
+export function describeResample(result: ResampleResult): string {
+  const range = result.firstDate ? `, ${result.firstDate} to ${result.lastDate}` : '';
+  const waiting = result.unconsolidated.length;
+  return lines([
+    `${count(result.bars, 'bar')} of ${count(result.symbols, 'symbol')}${range}`,
+    intervalTable(result),
+    ...(waiting > 0 ? [`${count(waiting, 'symbol')} with daily files only: run batch-layer consolidate first`] : []),
+    ...failures(result.failed),
+  ]);
+}
+
+export function describeDemo({ steps, resampled, preview, lake }: DemoResult): string {
+  return lines([
+    textTable([['step', 'result', 'seconds'], ...steps.map(({ step, text, seconds }) => [step, text, seconds])]),
+    '',
+    intervalTable(resampled),
+    '',
+    `AAPL in groups of 5 sessions, the last of them (complete = no: still open):`,
+    textTable([
+      ['date', 'end_date', 'open', 'high', 'low', 'close', 'volume', 'bars', 'complete'],
+      ...preview.map((row) => [
+        row.date,
+        row.endDate,
+        row.open,
+        row.high,
+        row.low,
+        row.close,
+        row.volume,
+        row.bars,
+        row.complete ? 'yes' : 'no',
+      ]),
+    ]),
+    '',
+    `The lake is in ${lake}. Any Parquet reader opens it, such as DuckDB:`,
+    `  SELECT * FROM read_parquet('${lake}/silver/silver_5d/*/*/*.parquet', hive_partitioning = true)`,
+    `  WHERE symbol = 'AAPL' ORDER BY date DESC LIMIT 5;`,
+    'or this command line:',
+    `  npx batch-layer resample --intervals 10 --lake file:${lake}`,
+  ]);
+}
+
+function intervalTable({ intervals }: ResampleResult): string {
+  return textTable([
+    ['interval', 'groups', 'files written', 'unchanged', 'deleted', 'where'],
+    ...intervals.map(({ interval, groups, filesWritten, filesUnchanged, filesDeleted }) => {
+      return [`${interval}d`, groups, filesWritten, filesUnchanged, filesDeleted, `silver/silver_${interval}d/`];
+    }),
+  ]);
+}
+
+function failures(failed: readonly FailedSymbol[]): string[] {
+  if (failed.length === 0) return [];
+  return [
+    `${count(failed.length, 'symbol')} failed:`,
+    ...shorten(failed, ({ code, message }) => `  ${code}: ${message}`, failed.length),
+  ];
+}
+
+function shorten<T>(items: readonly T[], describe: (item: T) => string, of: number): string[] {
+  const shown = items.slice(0, MAX_SHOWN).map(describe);
+  return of > MAX_SHOWN ? [...shown, `  … and ${count(of - MAX_SHOWN)} more; --json lists up to 1,000`] : shown;
+}
+
+function total(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, n) => sum + n, 0);
+}
+
+function count(n: number, noun?: string): string {
+  const number = n.toLocaleString('en-US');
+  return noun === undefined ? number : `${number} ${noun}${n === 1 ? '' : 's'}`;
+}
+
+function lines(parts: readonly string[]): string {
+  return parts.join('\n');
+}
