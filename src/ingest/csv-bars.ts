@@ -15,8 +15,9 @@ const WORD = {
   vwap: 8,
 } as const;
 export const ROW_WORDS = 9;
+const MAX_PLACES = 5;
 
-/** Where a row was: an index into the list of files, and a line counted from 1. */
+/** Where a row was: an index into the list of files, and a line counted from 1, the header included. */
 export interface RowPlace {
   readonly file: number;
   readonly line: number;
@@ -58,8 +59,10 @@ export interface SymbolRows {
  *
  * Of equal rows of one session one is kept. Of different ones none is: nothing tells which is right, and the result must
  * not depend on their order.
+ *
+ * @param files names of the files that places point to
  */
-export function unpackRows(rows: Float64Array): SymbolRows[] {
+export function unpackRows(rows: Float64Array, files: readonly string[]): SymbolRows[] {
   const whole = new Int32Array(rows.buffer, rows.byteOffset, rows.length * 2);
   const bySymbol = new Map<number, number[]>();
   for (let i = 0; i < rows.length / ROW_WORDS; i++) {
@@ -68,12 +71,13 @@ export function unpackRows(rows: Float64Array): SymbolRows[] {
     if (indexes) indexes.push(i);
     else bySymbol.set(symbolId, [i]);
   }
-  return [...bySymbol].map(([symbolId, indexes]) => ({ symbolId, ...toBars({ rows, whole }, indexes) }));
+  return [...bySymbol].map(([symbolId, indexes]) => ({ symbolId, ...toBars({ rows, whole, files }, indexes) }));
 }
 
 interface PackedRows {
   readonly rows: Float64Array;
   readonly whole: Int32Array;
+  readonly files: readonly string[];
 }
 
 function toBars(packed: PackedRows, indexes: readonly number[]): Omit<SymbolRows, 'symbolId'> {
@@ -88,16 +92,11 @@ function toBars(packed: PackedRows, indexes: readonly number[]): Omit<SymbolRows
     const different = others.find((other) => !isSameRow(packed, first, other));
     if (different === undefined) {
       kept.push(first);
-      for (const other of others) {
-        problems.push({
-          ...placeOf(packed, other),
-          kind: 'duplicate',
-          message: `the same bar as in line ${packed.rows[first * ROW_WORDS + WORD.line]}`,
-        });
-      }
+      const message = `the same bar as ${describePlace(packed, first)}`;
+      for (const other of others) problems.push({ ...placeOf(packed, other), kind: 'duplicate', message });
     } else {
-      const lines = same.map((i) => placeOf(packed, i).line).join(', ');
-      const message = `different bars of ${formatSession(session)} in lines ${lines}: none of them is taken`;
+      const places = same.slice(0, MAX_PLACES).map((i) => describePlace(packed, i));
+      const message = `different bars of ${formatSession(session)}, none of which is taken: ${places.join(', ')}`;
       for (const i of same) problems.push({ ...placeOf(packed, i), kind: 'conflicting', message });
     }
   }
@@ -138,6 +137,11 @@ function tradesOf({ whole }: PackedRows, i: number): number {
 
 function placeOf({ rows, whole }: PackedRows, i: number): RowPlace {
   return { file: whole[(i * ROW_WORDS + WORD.tradesFile) * 2 + 1]!, line: rows[i * ROW_WORDS + WORD.line]! };
+}
+
+function describePlace(packed: PackedRows, i: number): string {
+  const { file, line } = placeOf(packed, i);
+  return `${packed.files[file]}:${line}`;
 }
 
 function isSameRow(packed: PackedRows, a: number, b: number): boolean {

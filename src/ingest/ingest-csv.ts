@@ -150,7 +150,7 @@ async function writeSymbols(
   };
 
   for (const partition of spill.partitions()) {
-    const parts = unpackRows(await spill.read(partition));
+    const parts = unpackRows(await spill.read(partition), paths);
     for (const { problems: found } of parts) {
       for (const { file, ...problem } of found) problems.add({ ...problem, file: paths[file]! });
     }

@@ -92,7 +92,7 @@ export async function consolidate(
   await updateManifest(
     store,
     done.map((result) => manifestEntry(result, now())),
-    { isKept, signal },
+    { base: manifest, isKept, signal },
   );
   const deleted = done.flatMap((result) => result.deleted);
   return {

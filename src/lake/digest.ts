@@ -5,6 +5,7 @@ import type { Columns, TableSchema, Utf8Values } from './columns.ts';
 const { create64, h64ToString } = await xxhash();
 
 const CHUNK_BYTES = 1 << 20;
+const NAN_BITS = [0, 0x7ff80000];
 
 /** Content digests of a table: 16 hexadecimal digits each. */
 export interface TableDigest {
@@ -32,13 +33,14 @@ export function createDigester(schema: TableSchema): {
   return {
     update({ length, values }) {
       rows += length;
-      schema.forEach(({ type }, c) => {
+      schema.forEach(({ type, nullable }, c) => {
         if (type === 'utf8') {
           const { offsets, bytes } = values[c] as Utf8Values;
           updateBytes(hashes[c]!.values, bytes);
           updateBytes(hashes[c]!.lengths, lengthsOf(offsets));
         } else {
-          updateBytes(hashes[c]!.values, values[c] as Float64Array);
+          const column = values[c] as Float64Array;
+          updateBytes(hashes[c]!.values, nullable && type === 'float64' ? withOneNaN(column) : column);
         }
       });
     },
@@ -73,6 +75,14 @@ function hex(hash: Hash): string {
 function updateBytes(hash: Hash, { buffer, byteOffset, byteLength }: ArrayBufferView): void {
   const bytes = new Uint8Array(buffer, byteOffset, byteLength);
   for (let at = 0; at < byteLength; at += CHUNK_BYTES) hash.update(bytes.subarray(at, at + CHUNK_BYTES));
+}
+
+// NaN stands for an absent value, and there are many NaNs: 0 / 0 and the constant differ in their bits.
+function withOneNaN(values: Float64Array): Float64Array {
+  const copy = values.slice();
+  const bits = new Uint32Array(copy.buffer);
+  for (let i = 0; i < copy.length; i++) if (Number.isNaN(copy[i])) bits.set(NAN_BITS, i * 2);
+  return copy;
 }
 
 function lengthsOf(offsets: Int32Array): Int32Array {

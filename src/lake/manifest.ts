@@ -70,18 +70,23 @@ export async function readManifest(store: ObjectStore, call?: StoreCall): Promis
 /**
  * Puts entries into the manifest, by compare-and-swap: those of runs at the same time are kept.
  *
+ * @param base the manifest as read before
  * @param isKept whether an entry that is already there stays
  */
 export async function updateManifest(
   store: ObjectStore,
   entries: readonly ManifestEntry[],
-  { isKept = () => true, signal }: StoreCall & { readonly isKept?: (symbol: string) => boolean } = {},
+  {
+    base,
+    isKept = () => true,
+    signal,
+  }: StoreCall & { readonly base?: Manifest; readonly isKept?: (symbol: string) => boolean } = {},
 ): Promise<void> {
+  let manifest = base ?? (await readManifest(store, { signal }));
   for (let attempt = 1; ; attempt++) {
-    const manifest = await readManifest(store, { signal });
     const kept = [...manifest.entries.values()].filter(({ symbol }) => isKept(symbol));
-    const merged = new Map([...kept, ...entries].map((entry) => [entry.symbol, entry]));
     if (entries.length === 0 && kept.length === manifest.entries.size && !manifest.damage) return;
+    const merged = new Map([...kept, ...entries].map((entry) => [entry.symbol, entry]));
     const sorted = [...merged.values()].sort((a, b) => compareSymbols(a.symbol, b.symbol));
     const { bytes } = encodeTable(MANIFEST_SCHEMA, encodeEntries(sorted));
     try {
@@ -91,6 +96,7 @@ export async function updateManifest(
     } catch (error) {
       if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
     }
+    manifest = await readManifest(store, { signal });
   }
 }
 

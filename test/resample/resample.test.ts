@@ -1,0 +1,281 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type Bars, sliceBars } from '../../src/bars.ts';
+import { writeDaily } from '../../src/ingest/daily-writer.ts';
+import { BRONZE_SCHEMA } from '../../src/lake/bronze.ts';
+import { columnOf, decodeUtf8, type Utf8Values } from '../../src/lake/columns.ts';
+import { consolidate } from '../../src/lake/consolidate.ts';
+import { consolidateSymbol } from '../../src/lake/consolidate-symbol.ts';
+import { fileStore } from '../../src/lake/file-store.ts';
+import { checkpointKey, dataKey, silverKey } from '../../src/lake/keys.ts';
+import { memoryStore } from '../../src/lake/memory-store.ts';
+import { decodeTable } from '../../src/lake/parquet-decode.ts';
+import { SILVER_SCHEMA } from '../../src/lake/silver.ts';
+import type { ObjectStore } from '../../src/lake/store.ts';
+import { listSymbol } from '../../src/lake/symbol-files.ts';
+import { claimEpoch, readCheckpoint } from '../../src/resample/checkpoint.ts';
+import { INTERVALS } from '../../src/resample/kernel.ts';
+import { resample } from '../../src/resample/resample.ts';
+import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
+import { monthOf, sessionFrom } from '../../src/session.ts';
+import { arbitraryBars } from '../support/arbitrary-bars.ts';
+import { queryDuckDB } from '../support/duckdb.ts';
+import { keysOf, silverDigests } from '../support/lake-reader.ts';
+import { compareWithDuckDB } from '../support/oracle.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const MARKET = { symbols: 12, bars: 6000, longest: 2500, lastDate: '2026-11-20' };
+const [small] = fc.sample(arbitraryBars({ minLength: 40, maxLength: 40 }), { numRuns: 1, seed: 5 });
+
+async function importBars(store: ObjectStore, symbol: string, bars: Bars): Promise<void> {
+  await consolidateSymbol(store, await listSymbol(store, symbol), { imported: bars });
+}
+
+async function fillMarket(store: ObjectStore): Promise<void> {
+  for (const { symbol, bars } of syntheticMarket(MARKET)) await importBars(store, symbol, bars);
+}
+
+async function smallLake(...symbols: string[]): Promise<ObjectStore> {
+  const store = memoryStore();
+  for (const symbol of symbols) await importBars(store, symbol, small!);
+  return store;
+}
+
+describe('resample', () => {
+  test('equals DuckDB on the same bronze files, value for value, every interval', async () => {
+    const folder = await temporaryFolder();
+    const store = fileStore(folder);
+    await fillMarket(store);
+    const intervals = [...INTERVALS, 1, 7];
+    const result = await resample(store, { intervals, maxBytes: 100_000 });
+    expect(result).toMatchObject({ symbols: 12, bars: 6000, failed: [], lastDate: '2026-11-20' });
+    for (const [k, interval] of intervals.entries()) {
+      const { groups } = result.intervals[k]!;
+      const compared = await compareWithDuckDB(folder, interval);
+      expect(compared).toEqual({ interval, groups, expected: groups, differences: 0, misplaced: 0 });
+    }
+  });
+
+  test('the oracle can fail: one changed price in one month file is one difference on each side', async () => {
+    const folder = await temporaryFolder();
+    await fillMarket(fileStore(folder));
+    await resample(fileStore(folder), { intervals: [5] });
+    const key = `${folder}/${silverKey(5, monthOf(sessionFrom('2026-11-01')))}`;
+    await queryDuckDB(`COPY (SELECT * REPLACE (CASE WHEN row_number() OVER () = 1 THEN close + 0.01 ELSE close END AS close)
+      FROM '${key}') TO '${key}' (FORMAT parquet)`);
+    expect((await compareWithDuckDB(folder, 5)).differences).toBe(2);
+  });
+
+  test('writes month files by the first session, sorted by symbol and date, with an open group at the end', async () => {
+    const store = memoryStore();
+    const sessions = ['2024-01-29', '2024-01-30', '2024-01-31', '2024-02-01', '2024-02-02'].map(sessionFrom);
+    for (const symbol of ['BRK.B', 'BRK', 'aapl', 'AAPL']) {
+      await importBars(store, symbol, { ...sliceBars(small!, 0, 5), session: Int32Array.from(sessions) });
+    }
+    await resample(store, { intervals: [3] });
+    expect(await keysOf(store, 'silver/')).toEqual([
+      'silver/silver_3d/year=2024/month=01/data_3d_202401.parquet',
+      'silver/silver_3d/year=2024/month=02/data_3d_202402.parquet',
+    ]);
+    const february = silverKey(3, monthOf(sessions[3]!));
+    const { columns } = decodeTable(SILVER_SCHEMA, (await store.get(february)).body, february);
+    expect(decodeUtf8(columnOf<Utf8Values>(SILVER_SCHEMA, columns, 'symbol'))).toEqual([
+      'AAPL',
+      'BRK',
+      'BRK.B',
+      'aapl',
+    ]);
+    expect([...columnOf<Int32Array>(SILVER_SCHEMA, columns, 'end_date')]).toEqual(new Array(4).fill(sessions[4]));
+    expect([...columnOf<Int32Array>(SILVER_SCHEMA, columns, 'bars')]).toEqual([2, 2, 2, 2]);
+    expect([...columnOf<Uint8Array>(SILVER_SCHEMA, columns, 'complete')]).toEqual([0, 0, 0, 0]);
+  });
+
+  test('spilling to a file makes no difference', async () => {
+    const lakes = await Promise.all(
+      [1, 50_000, 2 ** 28].map(async (maxBytes) => {
+        const store = memoryStore();
+        await fillMarket(store);
+        await resample(store, { maxBytes });
+        return silverDigests(store);
+      }),
+    );
+    expect(lakes[1]).toEqual(lakes[0]);
+    expect(lakes[2]).toEqual(lakes[0]);
+  });
+
+  test('again: no file is written; forced: every file is, with the same content', async () => {
+    const store = await smallLake('A', 'B');
+    const first = await resample(store, { intervals: [3] });
+    const before = await silverDigests(store);
+    const again = await resample(store, { intervals: [3] });
+    const files = first.intervals[0]!.filesWritten;
+    expect(again.intervals).toMatchObject([{ epoch: 2, filesWritten: 0, filesUnchanged: files }]);
+    const forced = await resample(store, { intervals: [3], forceFull: true });
+    expect(forced.intervals).toMatchObject([{ epoch: 3, filesWritten: files, filesUnchanged: 0 }]);
+    expect(await silverDigests(store)).toEqual(before);
+  });
+
+  test('after any changes of the bars, a run equals one from nothing; files without groups are deleted', async () => {
+    const changes = fc.array(fc.tuple(fc.constantFrom('A', 'B', 'C'), arbitraryBars({ minLength: 1, maxLength: 12 })), {
+      minLength: 1,
+      maxLength: 5,
+    });
+    await fc.assert(
+      fc.asyncProperty(changes, fc.boolean(), async (given, removes) => {
+        const store = memoryStore();
+        for (const [symbol, bars] of given) {
+          await importBars(store, symbol, bars);
+          await resample(store, { intervals: [2, 5] });
+        }
+        if (removes) {
+          await store.delete(dataKey(given[0]![0]));
+          await resample(store, { intervals: [2, 5] });
+        }
+        const fresh: ObjectStore = memoryStore();
+        for (const key of await keysOf(store, 'bronze/')) await fresh.put(key, (await store.get(key)).body);
+        await resample(fresh, { intervals: [2, 5] });
+        expect(await silverDigests(store)).toEqual(await silverDigests(fresh));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('with --symbols only their groups change, and the file equals a full run when all have had theirs', async () => {
+    const store = await smallLake('A', 'B', 'C');
+    const full = await smallLake('A', 'B', 'C');
+    await resample(full, { intervals: [3] });
+    for (const symbols of [['B'], ['C', 'A']]) await resample(store, { intervals: [3], symbols });
+    expect(await silverDigests(store)).toEqual(await silverDigests(full));
+    const unknown = await resample(store, { intervals: [3], symbols: ['NONE'] });
+    expect(unknown.failed).toMatchObject([{ symbol: 'NONE', code: 'NotFound' }]);
+    expect(await silverDigests(store)).toEqual(await silverDigests(full));
+  });
+
+  test('a damaged symbol is named and keeps the groups it had; the others go on', async () => {
+    const store = await smallLake('A', 'B');
+    await resample(store, { intervals: [3] });
+    const before = await silverDigests(store);
+    const { body } = await store.get(dataKey('A'));
+    await store.put(dataKey('A'), body.subarray(0, 1000));
+    const result = await resample(store, { intervals: [3], forceFull: true });
+    expect(result).toMatchObject({ symbols: 1, failed: [{ symbol: 'A', code: 'CorruptObject' }] });
+    expect(result.failed[0]!.message).toContain(dataKey('A'));
+    expect(await silverDigests(store)).toEqual(before);
+    expect((await readCheckpoint(store, 3))?.checkpoint.missing).toEqual(['A']);
+    await store.put(dataKey('A'), body);
+    expect(await resample(store, { intervals: [3] })).toMatchObject({ failed: [] });
+    expect((await readCheckpoint(store, 3))?.checkpoint.missing).toEqual([]);
+  });
+
+  test('a crash at any write is made good by the next run', async () => {
+    const whole = await smallLake('A', 'B');
+    await resample(whole, { intervals: [3, 5] });
+    const expected = await silverDigests(whole);
+    for (let crashAt = 1; ; crashAt++) {
+      const store = await smallLake('A', 'B');
+      let writes = 0;
+      const crashing: ObjectStore = {
+        ...store,
+        put: (key, body, call) =>
+          ++writes >= crashAt ? Promise.reject(new Error('crash')) : store.put(key, body, call),
+      };
+      const crashed = await resample(crashing, { intervals: [3, 5] }).then(
+        () => false,
+        () => true,
+      );
+      await resample(store, { intervals: [3, 5] });
+      expect(await silverDigests(store)).toEqual(expected);
+      expect((await readCheckpoint(store, 3))?.checkpoint.state).toBe('committed');
+      if (!crashed) break;
+    }
+  });
+
+  test('a run is fenced off by a later one, before it writes over its files and before it commits', async () => {
+    const store = await smallLake('A');
+    let later: Promise<unknown> | undefined;
+    const interrupted: ObjectStore = {
+      ...store,
+      async put(key, body, call) {
+        // Before this run writes its first month file, another one runs through on newer bars.
+        if (key.startsWith('silver/') && !later) {
+          later = importBars(store, 'B', small!).then(() => resample(store, { intervals: [3] }));
+          await later;
+        }
+        return store.put(key, body, call);
+      },
+    };
+    await expect(resample(interrupted, { intervals: [3] })).rejects.toMatchObject({ code: 'Fenced' });
+    const both = await smallLake('A', 'B');
+    await resample(both, { intervals: [3] });
+    expect(await silverDigests(store)).toEqual(await silverDigests(both));
+    const claim = interruptAtCommit(store, () => claimEpoch(store, 3));
+    await expect(resample(claim, { intervals: [3] })).rejects.toMatchObject({ code: 'Fenced' });
+  });
+
+  test.each([
+    ['no JSON', '{'],
+    ['another version', JSON.stringify({ version: 2 })],
+    ['unknown fields', undefined],
+  ])('a checkpoint with %s is refused, and rebuilt by force with a higher epoch', async (_what, text) => {
+    const store = await smallLake('A');
+    for (let run = 0; run < 3; run++) await resample(store, { intervals: [3], forceFull: true });
+    const before = await silverDigests(store);
+    const checkpoint = await readCheckpoint(store, 3);
+    const body = text ?? JSON.stringify({ ...checkpoint!.checkpoint, __proto__x: 1 });
+    await store.put(checkpointKey(3), new TextEncoder().encode(body));
+    const refused = resample(store, { intervals: [3] });
+    await expect(refused).rejects.toMatchObject({
+      code: 'CorruptObject',
+      message: expect.stringContaining('--force-full'),
+    });
+    const rebuilt = await resample(store, { intervals: [3], forceFull: true });
+    expect(rebuilt.intervals).toMatchObject([{ epoch: 4 }]);
+    expect(await silverDigests(store)).toEqual(before);
+  });
+
+  test('names symbols that wait for consolidate, and stops at an abort', async () => {
+    const store = await smallLake('A');
+    await writeDaily(store, 'B', sliceBars(small!, 0, 2));
+    expect(await resample(store, { intervals: [3] })).toMatchObject({ symbols: 1, unconsolidated: ['B'] });
+    await consolidate(store);
+    expect(await resample(store, { intervals: [3] })).toMatchObject({ symbols: 2, unconsolidated: [] });
+    const signal = AbortSignal.abort(new Error('stopped'));
+    await expect(resample(store, { signal })).rejects.toThrow('stopped');
+  });
+
+  test('bronze and silver of a lake have the columns of the design in DuckDB', async () => {
+    const folder = await temporaryFolder();
+    const store = fileStore(folder);
+    await importBars(store, 'NULL', small!);
+    await resample(store, { intervals: [3] });
+    const describeFiles = async (glob: string) =>
+      (await queryDuckDB(`DESCRIBE FROM read_parquet('${folder}/${glob}', hive_partitioning = false)`)).map(
+        ({ column_name, column_type }) => [column_name, column_type],
+      );
+    const names = {
+      utf8: 'VARCHAR',
+      date: 'DATE',
+      float64: 'DOUBLE',
+      int32: 'INTEGER',
+      bool: 'BOOLEAN',
+      timestamp: 'TIMESTAMP',
+    };
+    for (const [glob, schema] of [
+      ['bronze/*/*/data.parquet', BRONZE_SCHEMA],
+      ['silver/*/*/*/*.parquet', SILVER_SCHEMA],
+    ] as const) {
+      expect(await describeFiles(glob)).toEqual(schema.map(({ name, type }) => [name, names[type]]));
+    }
+  });
+});
+
+function interruptAtCommit(store: ObjectStore, work: () => Promise<unknown>): ObjectStore {
+  let puts = 0;
+  return {
+    ...store,
+    async put(key, body, call) {
+      if (key === checkpointKey(3) && ++puts === 2) await work();
+      return store.put(key, body, call);
+    },
+  };
+}
