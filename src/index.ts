@@ -12,9 +12,8 @@ export {
   readBars,
   writeBars,
 } from './lake/index.ts';
-export type { FailedSymbol, OnProgress, Progress } from './progress.ts';
+export type { FailedSymbol, OnProgress } from './progress.ts';
 export {
-  type Groups,
   INTERVALS,
   type ResampleOptions,
   type ResampleResult,

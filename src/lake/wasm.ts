@@ -66,10 +66,18 @@ function withWasm<T>(work: (wasm: typeof ParquetWasm) => T): T {
     // they were in the middle of something: it is never used again.
     if (!(error instanceof BatchLayerError) && (error as Error).constructor !== Error) {
       instance = undefined;
-      delete require.cache[require.resolve('parquet-wasm/node')];
+      forgetModule(require.resolve('parquet-wasm/node'));
     }
     throw error;
   }
+}
+
+// The next require makes a fresh instance. Node also keeps every module a require has loaded in a list of its parent's.
+function forgetModule(path: string): void {
+  const loaded = require.cache[path];
+  const siblings = loaded?.parent?.children ?? [];
+  if (loaded) siblings.splice(siblings.indexOf(loaded), 1);
+  delete require.cache[path];
 }
 
 function writerProperties(wasm: typeof ParquetWasm, schema: TableSchema, codec: Codec, rows: number) {

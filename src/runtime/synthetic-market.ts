@@ -58,20 +58,21 @@ export function* toCsv(histories: Iterable<{ readonly symbol: string; readonly b
 }
 
 // Symbol i of n has a history of longest × (i / n)^p sessions: p makes the total right, rounding is spread over the rest.
-function historyLengths(symbols: number, bars: number, longest: number): number[] {
-  if (!(bars >= symbols && bars <= symbols * longest)) {
+function historyLengths(symbols: number, bars: number, most: number): number[] {
+  if (!(bars >= symbols && bars <= symbols * most)) {
     throw new BatchLayerError(
       'BadInput',
-      `${bars} bars: expected ${symbols} to ${symbols * longest} for ${symbols} symbols`,
+      `${bars} bars: expected ${symbols} to ${symbols * most} for ${symbols} symbols`,
     );
   }
+  const longest = Math.min(most, bars - symbols + 1);
   const power = Math.max(0, (longest - 1) / (bars / symbols - 1) - 1);
   const lengths = Array.from(
     { length: symbols },
     (_, i) => 1 + Math.floor((longest - 1) * ((i + 1) / symbols) ** power),
   );
   let missing = bars - lengths.reduce((sum, length) => sum + length, 0);
-  for (let i = 0; missing !== 0; i = (i + 1) % symbols) {
+  for (let i = 0; missing !== 0; i = (i + 1) % (symbols - 1)) {
     const change = Math.sign(missing);
     if (lengths[i]! + change < 1 || lengths[i]! + change > longest) continue;
     lengths[i]! += change;

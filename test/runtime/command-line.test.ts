@@ -1,0 +1,162 @@
+import { spawn } from 'node:child_process';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { runCommandLine } from '../../src/runtime/command-line.ts';
+import { syntheticMarket, toCsv } from '../../src/runtime/synthetic-market.ts';
+import { temporaryFolder } from '../support/temporary.ts';
+
+const CLI = new URL('../../src/runtime/cli.ts', import.meta.url).pathname;
+const HEADER = 'symbol,date,open,high,low,close,volume\n';
+const GOOD = 'AAPL,2020-01-02,10,12,9,11,1000\n';
+
+// The test runner has a MODE of its own, and MODE is one of consolidate's variables.
+delete process.env.MODE;
+
+/** Runs a command in this process and keeps what it prints. */
+async function run(...args: string[]) {
+  let [stdout, stderr] = ['', ''];
+  const code = await runCommandLine(args, {
+    stdout: capture((text) => {
+      stdout += text;
+    }),
+    stderr: capture((text) => {
+      stderr += text;
+    }),
+  });
+  return { code, stdout, stderr, json: () => JSON.parse(stdout) };
+}
+
+function capture(add: (text: string) => void): NodeJS.WriteStream {
+  const write = (text: string): boolean => {
+    add(text);
+    return true;
+  };
+  return { isTTY: false, write } as NodeJS.WriteStream;
+}
+
+async function lakeWith(csv: string) {
+  const folder = await temporaryFolder();
+  await writeFile(`${folder}/bars.csv`, csv);
+  return { folder, csv: `${folder}/bars.csv`, lake: ['--lake', `file:${folder}/lake`] };
+}
+
+describe('batch-layer', () => {
+  test('runs the main job: ingest, consolidate, resample', async () => {
+    const { csv, lake } = await lakeWith(HEADER + GOOD);
+    const ingested = await run('ingest', 'csv', csv, ...lake, '--json');
+    expect(ingested.code).toBe(0);
+    expect(ingested.json()).toMatchObject({ command: 'ingest csv', landed: 1, objectsCreated: 1 });
+    const consolidated = await run('consolidate', ...lake, '--json', '--retention-days', '100000');
+    expect(consolidated.json()).toMatchObject({ command: 'consolidate', written: 1, dailyFilesApplied: 1, failed: [] });
+    const resampled = await run('resample', ...lake, '--json', '--intervals', '3,5');
+    expect(resampled.json()).toMatchObject({ bars: 1, intervals: [{ interval: 3, groups: 1 }, { interval: 5 }] });
+    expect(ingested.stderr + consolidated.stderr + resampled.stderr).toBe('');
+    expect((await run('resample', ...lake)).stdout).toContain('silver/silver_34d/');
+  });
+
+  test('exit code 3 and named lines where some rows are wrong', async () => {
+    const { csv, lake } = await lakeWith(`${HEADER}${GOOD}AAPL,2020-01-03,10,8,9,11,1000\n`);
+    const { code, stdout } = await run('ingest', 'csv', csv, ...lake);
+    expect(code).toBe(3);
+    expect(stdout).toContain('1 bar of 1 symbol landed');
+    expect(stdout).toContain(`${csv}:3: inconsistent`);
+  });
+
+  test('exit code 3 where a symbol is damaged, with its key', async () => {
+    const { csv, folder, lake } = await lakeWith(HEADER + GOOD + GOOD.replace('AAPL', 'MSFT'));
+    await run('ingest', 'csv', csv, ...lake, '--consolidated');
+    await writeFile(`${folder}/lake/bronze/raw_ohlcv/symbol=MSFT/data.parquet`, 'PAR1 no more');
+    for (const command of [['consolidate', '--mode', 'full'], ['resample']]) {
+      const { code, stdout } = await run(...command, ...lake);
+      expect(code).toBe(3);
+      expect(stdout).toContain('CorruptObject: bronze/raw_ohlcv/symbol=MSFT/data.parquet');
+    }
+  });
+
+  test.each([
+    [['nonsense']],
+    [['ingest', 'csv']],
+    [['consolidate', '--max-workers', '0']],
+    [['consolidate', '--mode', 'sideways']],
+    [['consolidate', '--retention-days', 'x']],
+    [['resample', '--intervals', '3,3']],
+    [['resample', '--intervals', 'three']],
+    [['resample', '--symbols', '../x']],
+    [['resample', '--lake', 's3:/wrong']],
+    [['resample', '--unknown']],
+    [['ingest', 'csv', '/no/such/file.csv']],
+    [[]],
+  ])('exit code 2 for bad usage: %j', async (args) => {
+    const { code, stdout, stderr } = await run(...args);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).not.toBe('');
+  });
+
+  test('exit code 1 and one JSON object where the job fails', async () => {
+    const { csv, folder, lake } = await lakeWith(HEADER + GOOD);
+    await run('ingest', 'csv', csv, ...lake, '--consolidated');
+    await run('resample', ...lake);
+    await writeFile(`${folder}/lake/processing_metadata/silver_3d_checkpoint.json`, '{}');
+    const { code, json, stderr } = await run('resample', ...lake, '--json');
+    expect(code).toBe(1);
+    expect(json()).toMatchObject({ command: 'resample', error: { code: 'CorruptObject' } });
+    expect(stderr).toContain('--force-full');
+    expect((await run('resample', ...lake, '--force-full')).code).toBe(0);
+  });
+
+  test.each([
+    [['--help']],
+    [['ingest', 'csv', '--help']],
+    [['consolidate', '--help']],
+    [['resample', '--help']],
+    [['demo', '--help']],
+  ])('%j shows examples', async (args) => {
+    const { code, stdout } = await run(...args);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/Examples:\n {2}batch-layer /);
+  });
+
+  test('demo makes a lake from real bars, and again changes nothing in silver', async () => {
+    const folder = await temporaryFolder();
+    const first = await run('demo', '--dir', folder, '--json');
+    expect(first.code).toBe(0);
+    expect(first.json().resampled).toMatchObject({ symbols: 102, bars: 256_365, failed: [] });
+    expect(first.json().preview.at(-1)).toMatchObject({ endDate: '2018-05-11', close: 188.589996, complete: true });
+    const second = await run('demo', '--dir', folder, '--json');
+    for (const { filesWritten } of second.json().resampled.intervals) expect(filesWritten).toBe(0);
+    expect((await run('demo', '--dir', folder)).stdout).toContain('read_parquet');
+  });
+});
+
+describe('as a process', () => {
+  test('SIGTERM ends a run cleanly with exit code 143, and the next run finishes the work', async () => {
+    const folder = await temporaryFolder();
+    const market = syntheticMarket({ symbols: 40, bars: 8000, longest: 1000, lastDate: '2025-12-31' });
+    await writeFile(`${folder}/bars.csv`, [...toCsv(market)].join(''));
+    const args = ['ingest', 'csv', `${folder}/bars.csv`, '--lake', `file:${folder}/lake`, '--json'];
+    const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    while ((await readdir(`${folder}/lake/bronze/raw_ohlcv`).catch(() => [])).length < 3) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    child.kill('SIGTERM');
+    expect(await exited).toBe(143);
+    expect(stderr).toContain('stopped by SIGTERM');
+    expect(await readdir(`${folder}/lake/.batch-layer/staged`)).toEqual([]);
+    const { code, json } = await run(...args);
+    expect(code).toBe(0);
+    expect(json()).toMatchObject({ landed: 8000 });
+    expect(json().objectsUnchanged).toBeGreaterThan(0);
+  });
+
+  test('the package has the binary that npm links', async () => {
+    const { bin } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(bin).toEqual({ 'batch-layer': 'dist/runtime/cli.js' });
+    expect(await readFile(CLI, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/);
+  });
+});
