@@ -1,0 +1,59 @@
+// The directions of imports (docs/architecture.md): pure parts know nothing of storage, storage nothing of jobs, jobs
+// nothing of how they are run.
+const PURE = '^src/(errors|progress|session|symbol|bars|resample/(kernel|groups))[.]ts$';
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'pure-parts-import-pure-parts-only', severity: 'error', from: { path: PURE }, to: { pathNot: PURE } },
+    {
+      name: 'the-lake-knows-no-jobs',
+      severity: 'error',
+      from: { path: '^src/lake/' },
+      to: { path: '^src/(ingest|runtime|resample)/', pathNot: PURE },
+    },
+    {
+      name: 'jobs-know-no-runtime',
+      severity: 'error',
+      from: { path: '^src/(ingest|resample)/' },
+      to: { path: '^src/runtime/' },
+    },
+    {
+      name: 'ingest-and-resample-are-apart',
+      severity: 'error',
+      from: { path: '^src/ingest/' },
+      to: { path: '^src/resample/', pathNot: PURE },
+    },
+    {
+      name: 'resample-and-ingest-are-apart',
+      severity: 'error',
+      from: { path: '^src/resample/' },
+      to: { path: '^src/ingest/' },
+    },
+    {
+      name: 'one-file-imports-parquet-wasm',
+      severity: 'error',
+      from: { pathNot: '^src/lake/wasm[.]ts$' },
+      to: { path: 'parquet-wasm' },
+    },
+    {
+      name: 'the-command-line-stays-in-runtime',
+      severity: 'error',
+      from: { pathNot: '^src/runtime/' },
+      to: { path: 'node_modules/(commander|cli-progress)/' },
+    },
+    {
+      name: 'declared-dependencies-only',
+      severity: 'error',
+      from: {},
+      to: { dependencyTypes: ['npm-no-pkg', 'npm-unknown', 'npm-dev', 'unknown'] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    parser: 'swc',
+    tsPreCompilationDeps: true,
+
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'types', 'node', 'default'] },
+  },
+};
