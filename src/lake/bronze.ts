@@ -6,6 +6,7 @@ import {
   columnOf,
   decodeUtf8,
   repeatUtf8,
+  sameUtf8,
   type TableSchema,
   type Utf8Values,
 } from './columns.ts';
@@ -81,9 +82,11 @@ export async function readBarsFile(
 ): Promise<BarsFile> {
   const { body, etag } = await store.get(key, call);
   const { columns, digest, metadata } = decodeTable(BRONZE_SCHEMA, body, key);
-  const found = decodeUtf8(columnOf<Utf8Values>(BRONZE_SCHEMA, columns, 'symbol')).find((value) => value !== symbol);
-  if (found !== undefined)
+  const symbols = columnOf<Utf8Values>(BRONZE_SCHEMA, columns, 'symbol');
+  if (!sameUtf8(symbols, repeatUtf8(symbol, columns.length))) {
+    const found = [...new Set(decodeUtf8(symbols))].join(', ');
     throw new BatchLayerError('CorruptObject', `${key}: has rows of ${found}: expected ${symbol} only`);
+  }
   const bars = columnsToBars(columns);
   checkHistory(bars, key, 'CorruptObject');
   return { bars, etag, digest, metadata };

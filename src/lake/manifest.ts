@@ -1,6 +1,6 @@
 import { hasCode } from '../errors.ts';
 import { compareSymbols } from '../symbol.ts';
-import { type Columns, columnOf, decodeUtf8, gatherUtf8, type TableSchema, type Utf8Values } from './columns.ts';
+import { type Columns, columnOf, decodeUtf8, encodeUtf8, type TableSchema, type Utf8Values } from './columns.ts';
 import { digestText } from './digest.ts';
 import { MANIFEST_KEY } from './keys.ts';
 import { decodeTable } from './parquet-decode.ts';
@@ -101,22 +101,17 @@ export async function updateManifest(
 }
 
 function encodeEntries(entries: readonly ManifestEntry[]): Columns {
-  const strings = (values: readonly string[]) =>
-    gatherUtf8(
-      values,
-      Int32Array.from(values, (_, i) => i),
-    );
   return {
     length: entries.length,
     values: [
-      strings(entries.map((entry) => entry.symbol)),
+      encodeUtf8(entries.map((entry) => entry.symbol)),
       Int32Array.from(entries, (entry) => entry.firstSession),
       Int32Array.from(entries, (entry) => entry.lastSession),
       Int32Array.from(entries, (entry) => entry.rows),
       Int32Array.from(entries, (entry) => entry.generation),
-      strings(entries.map((entry) => entry.digest)),
-      strings(entries.map((entry) => entry.etag)),
-      strings(entries.map((entry) => entry.dailyFingerprint)),
+      encodeUtf8(entries.map((entry) => entry.digest)),
+      encodeUtf8(entries.map((entry) => entry.etag)),
+      encodeUtf8(entries.map((entry) => entry.dailyFingerprint)),
       Float64Array.from(entries, (entry) => entry.updatedAt),
     ],
   };

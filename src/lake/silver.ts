@@ -1,5 +1,5 @@
 import { type Groups, groupVwap } from '../resample/groups.ts';
-import { type Columns, type ColumnValues, gatherUtf8, type TableSchema } from './columns.ts';
+import { type Columns, type ColumnValues, encodeUtf8, gatherUtf8, type TableSchema } from './columns.ts';
 
 /** Columns of silver files: groups of n bars, `date` their first session, `end_date` their last. */
 export const SILVER_SCHEMA: TableSchema = [
@@ -33,7 +33,7 @@ export function groupsToColumns(
   const { length } = groups.bars;
   const values: Record<string, ColumnValues | undefined> = {
     interval: new Int32Array(length).fill(interval),
-    symbol: gatherUtf8(symbols, groups.symbol),
+    symbol: gatherUtf8(encodeUtf8(symbols), groups.symbol),
     date: groups.session,
     end_date: groups.endSession,
     open: groups.open,

@@ -1,5 +1,4 @@
-import type { Columns } from '../lake/columns.ts';
-import { gatherUtf8 } from '../lake/columns.ts';
+import { type Columns, gatherUtf8, type Utf8Values } from '../lake/columns.ts';
 import { openSpill, type Spill } from '../lake/spill.ts';
 import { monthOf } from '../session.ts';
 import { type Groups, groupVwap } from './groups.ts';
@@ -15,7 +14,7 @@ export interface MonthRows {
   /** Months that interval k has groups in, ascending ({@link monthOf}). */
   months(k: number): number[];
   /** The groups of one month as a silver table, ordered by symbol and date. */
-  read(k: number, month: number, interval: number, symbols: readonly string[]): Promise<Columns>;
+  read(k: number, month: number, interval: number, symbols: Utf8Values): Promise<Columns>;
   close(): Promise<void>;
 }
 
@@ -69,21 +68,22 @@ function appendGroups(
   }
 }
 
-function toColumns(rows: Float64Array, interval: number, symbols: readonly string[]): Columns {
+function toColumns(rows: Float64Array, interval: number, symbols: Utf8Values): Columns {
   const length = rows.length / ROW_WORDS;
   const whole = new Int32Array(rows.buffer, rows.byteOffset, rows.length * 2);
-  const numbers = (word: number) => Float64Array.from({ length }, (_, i) => rows[i * ROW_WORDS + word]!);
-  const integers = (word: number) => Int32Array.from({ length }, (_, i) => whole[i * ROW_WORDS * 2 + word]!);
-  const bars = integers(3);
-  return {
-    length,
-    values: [
-      gatherUtf8(symbols, integers(0)),
-      integers(1),
-      integers(2),
-      ...[2, 3, 4, 5, 6, 7].map(numbers),
-      bars,
-      Uint8Array.from(bars, (count) => (count === interval ? 1 : 0)),
-    ],
-  };
+  const [symbol, date, endDate, bars] = [0, 1, 2, 3].map(() => new Int32Array(length)) as Int32Columns;
+  const prices = [2, 3, 4, 5, 6, 7].map(() => new Float64Array(length));
+  const complete = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
+    const [at, wholeAt] = [i * ROW_WORDS, i * ROW_WORDS * 2];
+    symbol[i] = whole[wholeAt]!;
+    date[i] = whole[wholeAt + 1]!;
+    endDate[i] = whole[wholeAt + 2]!;
+    bars[i] = whole[wholeAt + 3]!;
+    complete[i] = bars[i] === interval ? 1 : 0;
+    for (let c = 0; c < prices.length; c++) prices[c]![i] = rows[at + 2 + c]!;
+  }
+  return { length, values: [gatherUtf8(symbols, symbol), date, endDate, ...prices, bars, complete] };
 }
+
+type Int32Columns = [Int32Array, Int32Array, Int32Array, Int32Array];

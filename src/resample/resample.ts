@@ -1,5 +1,6 @@
 import pMap from 'p-map';
 import { BatchLayerError, hasCode } from '../errors.ts';
+import { encodeUtf8 } from '../lake/columns.ts';
 import { failedSymbol } from '../lake/consolidate.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { listSymbols } from '../lake/symbol-files.ts';
@@ -79,6 +80,7 @@ export async function resample(
   chosen?.forEach(checkSymbol);
   const claims = await pMap(intervals, (interval) => claim(store, interval, { forceFull, signal }));
   const { symbols, unconsolidated, unknown } = await findSymbols(store, chosen, signal);
+  const names = encodeUtf8(symbols);
   const rows = openMonthRows({ maxBytes });
   try {
     const { failed, ...collected } = await collectGroups(store, symbols, { rows, intervals, onProgress, signal });
@@ -90,7 +92,7 @@ export async function resample(
       const { checkpoint } = claims[k]!;
       const { counts, ...figures } = await writeInterval(store, claims[k]!, {
         months: rows.months(k),
-        read: (month) => rows.read(k, month, interval, symbols),
+        read: (month) => rows.read(k, month, interval, names),
         isKept: chosen || missing.size > 0 ? isKept : undefined,
         forceFull,
         codec,
