@@ -1,6 +1,7 @@
 import { silverPrefix } from '../src/lake/keys.ts';
 
-// The peers' SQL. Both give our groups; test/support/oracle.ts holds the one that is compared value for value.
+// The peers' SQL. Both give our groups, but for vwap, where they leave bars without one out instead of giving null;
+// test/support/oracle.ts holds the SQL that is compared value for value.
 
 /** As the old system's SQL: row numbers anew for every interval, first and last by order. (rn − 1) / n is // in DuckDB. */
 export function seedsSql(source: string, n: number): string {

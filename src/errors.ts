@@ -7,16 +7,8 @@
  * - `Fenced`: a newer run took over; stop.
  * - `Unavailable`: the store does not answer; try later.
  * - `CorruptObject`: an object's content is damaged; quarantine it, its key is in the message.
- * - `Incomplete`: some symbols failed, the others are done.
  */
-export type ErrorCode =
-  | 'BadInput'
-  | 'NotFound'
-  | 'Conflict'
-  | 'Fenced'
-  | 'Unavailable'
-  | 'CorruptObject'
-  | 'Incomplete';
+export type ErrorCode = 'BadInput' | 'NotFound' | 'Conflict' | 'Fenced' | 'Unavailable' | 'CorruptObject';
 
 /**
  * Every failure this library raises on purpose.
@@ -24,7 +16,7 @@ export type ErrorCode =
  * The message names the key or symbol, what was expected and what was found; `cause` keeps the original error.
  *
  * @example
- * try { await readBarsFile(store, 'AAPL') } catch (error) {
+ * try { await readConsolidated(store, 'AAPL') } catch (error) {
  *   if (hasCode(error, 'CorruptObject')) quarantine(error.message);
  * }
  */

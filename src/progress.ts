@@ -1,3 +1,5 @@
+import { BatchLayerError, messageOf } from './errors.ts';
+
 /** Told now and then how far a job is. */
 export type OnProgress = (progress: Progress) => void;
 
@@ -14,4 +16,9 @@ export interface FailedSymbol {
   readonly symbol: string;
   readonly code: string;
   readonly message: string;
+}
+
+/** How a symbol's failure is reported. */
+export function failedSymbol(symbol: string, error: unknown): FailedSymbol {
+  return { symbol, code: error instanceof BatchLayerError ? error.code : 'Unexpected', message: messageOf(error) };
 }

@@ -39,6 +39,11 @@ export function monthOf(session: number): number {
   return date.getUTCFullYear() * 12 + date.getUTCMonth();
 }
 
+/** A month ({@link monthOf}) as YYYYMM. */
+export function formatMonth(month: number): string {
+  return `${String(Math.floor(month / 12)).padStart(4, '0')}${String((month % 12) + 1).padStart(2, '0')}`;
+}
+
 const newYork = new Intl.DateTimeFormat('en-CA', {
   timeZone: 'America/New_York',
   year: 'numeric',

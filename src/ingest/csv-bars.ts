@@ -82,7 +82,7 @@ interface PackedRows {
 
 function toBars(packed: PackedRows, indexes: readonly number[]): Omit<SymbolRows, 'symbolId'> {
   const problems = findUnsorted(packed, indexes);
-  const sorted = problems.length > 0 || !isAscending(packed, indexes) ? sortBySession(packed, indexes) : indexes;
+  const sorted = isAscending(packed, indexes) ? indexes : sortBySession(packed, indexes);
   const kept: number[] = [];
   for (let from = 0, to = 0; from < sorted.length; from = to) {
     const session = sessionOf(packed, sorted[from]!);
@@ -103,17 +103,18 @@ function toBars(packed: PackedRows, indexes: readonly number[]): Omit<SymbolRows
   return { bars: gather(packed, kept), problems };
 }
 
-// A file whose rows go back in time is sorted here; that it does is worth a word.
+// A symbol whose rows go back in time in a file is sorted here; that it does is worth a word, one.
 function findUnsorted(packed: PackedRows, indexes: readonly number[]): RowsProblem[] {
-  const problems: RowsProblem[] = [];
+  const problems = new Map<number, RowsProblem>();
   for (let i = 1; i < indexes.length; i++) {
     const [before, here] = [sessionOf(packed, indexes[i - 1]!), sessionOf(packed, indexes[i]!)];
-    if (here < before && placeOf(packed, indexes[i]!).file === placeOf(packed, indexes[i - 1]!).file) {
-      const message = `${formatSession(here)} comes after ${formatSession(before)}: sorted`;
-      problems.push({ ...placeOf(packed, indexes[i]!), kind: 'unsorted', message });
-    }
+    if (here >= before) continue;
+    const place = placeOf(packed, indexes[i]!);
+    if (place.file !== placeOf(packed, indexes[i - 1]!).file || problems.has(place.file)) continue;
+    const message = `${formatSession(here)} comes after ${formatSession(before)}: the symbol's rows are sorted`;
+    problems.set(place.file, { ...place, kind: 'unsorted', message });
   }
-  return problems;
+  return [...problems.values()];
 }
 
 function isAscending(packed: PackedRows, indexes: readonly number[]): boolean {

@@ -9,9 +9,9 @@ export interface CsvProblem {
   readonly message: string;
 }
 
-const MAX_PROBLEMS = 1000;
+const MAX_OF_A_KIND = 1000;
 
-/** Counts all problems and keeps the first 1,000. */
+/** Counts all problems and keeps the first 1,000 of each kind. */
 export interface ProblemLog {
   readonly counts: Partial<Record<CsvProblemKind, number>>;
   readonly first: CsvProblem[];
@@ -24,7 +24,7 @@ export function createProblemLog(): ProblemLog {
     first: [],
     add(problem) {
       log.counts[problem.kind] = (log.counts[problem.kind] ?? 0) + 1;
-      if (log.first.length < MAX_PROBLEMS) log.first.push(problem);
+      if (log.counts[problem.kind]! <= MAX_OF_A_KIND) log.first.push(problem);
     },
   };
   return log;

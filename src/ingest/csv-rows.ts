@@ -54,7 +54,9 @@ export interface ParsedRow {
 export function parseHeader(fields: readonly string[], withoutSymbol: boolean): Header | RowProblem {
   const names = fields.map((field) => field.trim().toLowerCase());
   const header = Object.fromEntries(NAMES.map((name) => [name, names.indexOf(name)])) as Record<Name, number>;
-  if (withoutSymbol) header.symbol = -1;
+  if (withoutSymbol && header.symbol !== -1) {
+    return { kind: 'wrong_header', message: 'has a column symbol: ingest it without naming the symbol of all rows' };
+  }
   const required = NAMES.filter((name) => !OPTIONAL.has(name) && !(withoutSymbol && name === 'symbol'));
   const missing = required.filter((name) => header[name] === -1);
   const twice = NAMES.filter((name) => names.indexOf(name) !== names.lastIndexOf(name));

@@ -1,9 +1,9 @@
-import pMap from 'p-map';
 import { type Bars, sliceBars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
 import { encodeBars, readBarsFile } from '../lake/bronze.ts';
 import { dailyKey } from '../lake/keys.ts';
-import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import { mapAll } from '../lake/map-all.ts';
+import { conditionOf, type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
 import type { Codec } from '../lake/wasm.ts';
 
 /** What became of a symbol's daily files. */
@@ -35,7 +35,7 @@ export async function writeDaily(
     const { bytes, digest } = encodeBars(symbol, sliceBars(bars, i, i + 1), { codec });
     outcomes[await writeBar(store, symbol, dailyKey(symbol, session), { bytes, digest, signal })]++;
   };
-  await pMap(bars.session, writeOne, { concurrency: CONCURRENT_WRITES, ...(signal ? { signal } : {}) });
+  await mapAll(bars.session, writeOne, { concurrency: CONCURRENT_WRITES, signal });
   return outcomes;
 }
 
@@ -48,15 +48,12 @@ async function writeBar(
   let etag: string | undefined;
   for (let attempt = 1; ; attempt++) {
     try {
-      await store.put(key, bytes, { signal, ...(etag === undefined ? { ifNoneMatch: '*' } : { ifMatch: etag }) });
+      await store.put(key, bytes, { signal, ...conditionOf(etag) });
       return etag === undefined ? 'created' : 'corrected';
     } catch (error) {
       if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
     }
-    const found = await readBarsFile(store, key, symbol, { signal }).catch((error) => {
-      if (hasCode(error, 'NotFound')) return undefined;
-      throw error;
-    });
+    const found = await orNone(readBarsFile(store, key, symbol, { signal }));
     if (found?.digest === digest) return 'unchanged';
     etag = found?.etag;
   }

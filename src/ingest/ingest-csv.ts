@@ -1,15 +1,15 @@
 import { stat } from 'node:fs/promises';
-import pMap from 'p-map';
 import type { Bars } from '../bars.ts';
 import { BatchLayerError, messageOf } from '../errors.ts';
-import { failedSymbol, manifestEntry } from '../lake/consolidate.ts';
+import { manifestEntry } from '../lake/consolidate.ts';
 import { consolidateSymbol } from '../lake/consolidate-symbol.ts';
 import { type ManifestEntry, updateManifest } from '../lake/manifest.ts';
+import { mapAll } from '../lake/map-all.ts';
 import { openSpill, type Spill } from '../lake/spill.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { listSymbol } from '../lake/symbol-files.ts';
 import type { Codec } from '../lake/wasm.ts';
-import type { FailedSymbol, OnProgress } from '../progress.ts';
+import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
 import { checkSymbol } from '../symbol.ts';
 import { ROW_WORDS, unpackRows } from './csv-bars.ts';
@@ -47,7 +47,7 @@ export interface IngestCsvResult {
   readonly objectsUnchanged: number;
   /** All problems counted by kind. */
   readonly problemCounts: Readonly<Partial<Record<CsvProblemKind, number>>>;
-  /** The first 1,000 of them. */
+  /** The first 1,000 of each kind. */
   readonly problems: readonly CsvProblem[];
   readonly failed: readonly FailedSymbol[];
 }
@@ -164,7 +164,7 @@ async function writeSymbols(
       }
       onProgress?.({ step: 'write', done: ++done, total: symbols.length });
     };
-    await pMap(parts, writeOne, { concurrency: CONCURRENT_SYMBOLS, ...(signal ? { signal } : {}) });
+    await mapAll(parts, writeOne, { concurrency: CONCURRENT_SYMBOLS, signal });
   }
   if (entries.length > 0) await updateManifest(store, entries, { signal });
   const found = first <= last;

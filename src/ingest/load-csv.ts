@@ -3,8 +3,8 @@ import type { Spill } from '../lake/spill.ts';
 import type { OnProgress } from '../progress.ts';
 import { createRowPacker } from './csv-bars.ts';
 import type { ProblemLog } from './csv-problems.ts';
-import { type Header, type ParsedRow, parseHeader, parseRow } from './csv-rows.ts';
-import { readCsv } from './read-csv.ts';
+import { type Header, type ParsedRow, parseHeader, parseRow, type RowProblem } from './csv-rows.ts';
+import { type CsvLine, readCsv } from './read-csv.ts';
 
 interface LoadOptions {
   readonly spill: Spill;
@@ -26,8 +26,10 @@ export async function loadRows(
   const parsed = { symbol: symbol ?? '' } as ParsedRow;
   let rows = 0;
 
-  const addRow = (file: number, line: number, fields: readonly string[], header: Header): void => {
-    const problem = parseRow(fields, header, parsed);
+  const addRow = (file: number, { line, fields, problem: malformed }: CsvLine, header: Header): void => {
+    const problem: RowProblem | undefined = malformed
+      ? { kind: 'malformed', message: malformed }
+      : parseRow(fields, header, parsed);
     if (problem) {
       problems.add({ ...problem, file: paths[file]!, line });
       return;
@@ -47,16 +49,16 @@ export async function loadRows(
     let header: Header | undefined;
     const before = rows;
     for await (const lines of readCsv(path, signal)) {
-      for (const { line, fields } of lines) {
-        at = line;
+      for (const line of lines) {
+        at = line.line;
         if (header) {
           rows++;
-          addRow(file, line, fields, header);
+          addRow(file, line, header);
           continue;
         }
-        const found = parseHeader(fields, symbol !== undefined);
+        const found = parseHeader(line.fields, symbol !== undefined);
         if ('kind' in found) {
-          problems.add({ ...found, file: path, line });
+          problems.add({ ...found, file: path, line: at });
           return;
         }
         header = found;

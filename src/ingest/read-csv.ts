@@ -4,12 +4,12 @@ import { createGunzip } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import { BatchLayerError, messageOf } from '../errors.ts';
 
-/** A line of a CSV file: its fields, or why it has none. */
+/** A line of a CSV file: its fields, or why it cannot be taken apart. */
 export interface CsvLine {
   /** Counted from 1, the header included. */
   readonly line: number;
-  /** Empty where the line cannot be taken apart (a quote that is not closed). */
   readonly fields: readonly string[];
+  readonly problem?: string;
 }
 
 const MAX_LINE_LENGTH = 65_536;
@@ -21,16 +21,16 @@ const READ_BYTES = 1 << 20;
  * A record is a line: a quoted field may hold commas and quotes, but no line break, so that a stray quote costs its own
  * line and no other.
  *
- * @throws BatchLayerError `BadInput` for a file that cannot be opened or unpacked to its end, and for a line of more than
- *   64 KB; what came before it has been handed out
+ * @throws BatchLayerError `BadInput` for a file that cannot be opened or unpacked to its end; what came before has been
+ *   handed out
  */
 export async function* readCsv(path: string, signal?: AbortSignal): AsyncGenerator<readonly CsvLine[]> {
   let [line, rest] = [0, ''];
   try {
     for await (const chunk of openText(path, signal)) {
       const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      if (rest.length > MAX_LINE_LENGTH) throw new Error(`line is longer than ${MAX_LINE_LENGTH} characters`);
+      // Of a line that is too long no more is kept than tells that it is.
+      rest = (lines.pop() ?? '').slice(0, MAX_LINE_LENGTH + 2);
       yield takeApart(lines, line);
       line += lines.length;
     }
@@ -42,8 +42,7 @@ export async function* readCsv(path: string, signal?: AbortSignal): AsyncGenerat
 }
 
 function openText(path: string, signal?: AbortSignal): Readable {
-  const options = signal ? { signal } : {};
-  const file = createReadStream(path, { highWaterMark: READ_BYTES, ...options });
+  const file = createReadStream(path, { highWaterMark: READ_BYTES, ...(signal ? { signal } : {}) });
   if (!path.endsWith('.gz')) return file.setEncoding('utf8');
   // An error on either side comes out of the stream that is read.
   return pipeline(file, createGunzip({ chunkSize: READ_BYTES }), () => undefined).setEncoding('utf8');
@@ -53,18 +52,18 @@ function takeApart(lines: readonly string[], before: number): CsvLine[] {
   const taken: CsvLine[] = [];
   for (const [i, line] of lines.entries()) {
     const start = before + i === 0 && line.charCodeAt(0) === 0xfeff ? 1 : 0;
-    const end = line.endsWith('\r') ? line.length - 1 : line.length;
-    const content = line.slice(start, end);
-    if (content !== '') taken.push({ line: before + i + 1, fields: split(content) });
+    const content = line.slice(start, line.endsWith('\r') ? -1 : undefined);
+    if (content !== '') taken.push({ line: before + i + 1, ...split(content) });
   }
   return taken;
 }
 
-function split(content: string): readonly string[] {
-  if (!content.includes('"')) return content.split(',');
+function split(content: string): Pick<CsvLine, 'fields' | 'problem'> {
+  if (content.length > MAX_LINE_LENGTH) return { fields: [], problem: `longer than ${MAX_LINE_LENGTH} characters` };
+  if (!content.includes('"')) return { fields: content.split(',') };
   try {
-    return (parse(content, { relax_column_count: true }) as string[][])[0] ?? [];
+    return { fields: (parse(content, { relax_column_count: true }) as string[][])[0] ?? [] };
   } catch {
-    return [];
+    return { fields: [], problem: 'a quote is not closed, or stands inside a field' };
   }
 }

@@ -1,6 +1,6 @@
-import pMap from 'p-map';
 import { hasCode } from '../errors.ts';
 import { type DailyVersion, readConsolidated } from './consolidated.ts';
+import { mapAll } from './map-all.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
 
@@ -31,8 +31,9 @@ export async function deleteCovered(
     const digest = read.find((file) => file.session === session && file.etag === etag)?.digest;
     return sessions.has(session) && applied && (applied.etag === etag || applied.digest === digest);
   });
-  const deleted = await pMap(covered, (file) => deleteVersion(store, file, signal), {
+  const deleted = await mapAll(covered, (file) => deleteVersion(store, file, signal), {
     concurrency: CONCURRENT_DELETES,
+    signal,
   });
   return deleted.filter((file) => file !== undefined);
 }

@@ -1,10 +1,10 @@
-import pMap from 'p-map';
 import { allocateBars, type Bars, copyBar, mergeBars, sameBar } from '../bars.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { formatSession } from '../session.ts';
 import { readBarsFile } from './bronze.ts';
 import { deleteCovered } from './cleanup.ts';
 import { type Consolidated, type DailyVersion, readConsolidated, writeConsolidated } from './consolidated.ts';
+import { mapAll } from './map-all.ts';
 import type { ObjectStore } from './store.ts';
 import { type DailyFile, listSymbol, type SymbolFiles } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
@@ -76,8 +76,12 @@ async function attemptSymbol(
 ): Promise<SymbolConsolidation | undefined> {
   const current = await readConsolidated(store, symbol, { signal });
   const unread = daily.filter((file) => current?.applied.get(file.session)?.etag !== file.etag);
-  const read = await pMap(unread, (file) => readDaily(store, symbol, file, signal), { concurrency: CONCURRENT_READS });
-  const plan = planConsolidation(current, read, { daily, imported, retainFrom });
+  const read = await mapAll(unread, (file) => readDaily(store, symbol, file, signal), {
+    concurrency: CONCURRENT_READS,
+    signal,
+  });
+  const fresh = read.filter((file) => current?.applied.get(file.session)?.digest !== file.digest);
+  const plan = planConsolidation(current, { read, fresh, daily, imported, retainFrom });
   if (plan === undefined && current === undefined) return undefined;
   const next = plan ?? current!;
   const version = plan
@@ -93,28 +97,24 @@ async function attemptSymbol(
     written: plan !== undefined,
     bars: next.bars,
     generation: next.generation,
-    applied: plan ? countFresh(current, read) : 0,
+    applied: fresh.length,
     daily: daily.filter((file) => !gone.has(file)),
   };
 }
 
-/**
- * What `data.parquet` becomes, or `undefined` where it stays as it is. Pure.
- *
- * @param read the daily files whose version is not recorded as applied
- */
+interface PlanInput extends Pick<ConsolidateSymbolOptions, 'imported' | 'retainFrom'> {
+  readonly daily: readonly DailyFile[];
+  /** The daily files whose version is not recorded as applied. */
+  readonly read: readonly ReadDaily[];
+  /** Those of them whose content is not either. */
+  readonly fresh: readonly ReadDaily[];
+}
+
+/** What `data.parquet` becomes, or `undefined` where it stays as it is. Pure. */
 export function planConsolidation(
   current: Consolidated | undefined,
-  read: readonly ReadDaily[],
-  {
-    daily,
-    imported,
-    retainFrom = -Infinity,
-  }: Pick<ConsolidateSymbolOptions, 'imported' | 'retainFrom'> & {
-    readonly daily: readonly DailyFile[];
-  },
+  { daily, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY }: PlanInput,
 ): Consolidated | undefined {
-  const fresh = read.filter((file) => current?.applied.get(file.session)?.digest !== file.digest);
   const before = current?.bars ?? allocateBars(0);
   let bars = fresh.length > 0 ? mergeBars(before, joinDaily(fresh)) : before;
   if (imported) bars = mergeBars(bars, imported);
@@ -127,10 +127,6 @@ export function planConsolidation(
   for (const { session, digest, etag } of read) applied.set(session, { digest, etag });
   const generation = (current?.generation ?? 0) + (startsWith(bars, before) ? 0 : 1);
   return { bars, applied, generation };
-}
-
-function countFresh(current: Consolidated | undefined, read: readonly ReadDaily[]): number {
-  return read.filter((file) => current?.applied.get(file.session)?.digest !== file.digest).length;
 }
 
 async function readDaily(

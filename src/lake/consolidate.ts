@@ -1,10 +1,10 @@
-import pMap from 'p-map';
-import { BatchLayerError, messageOf } from '../errors.ts';
-import type { FailedSymbol, OnProgress } from '../progress.ts';
+import { BatchLayerError } from '../errors.ts';
+import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { sessionAt } from '../session.ts';
 import { checkSymbol } from '../symbol.ts';
 import { consolidateSymbol, type SymbolConsolidation } from './consolidate-symbol.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
+import { mapAll } from './map-all.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import { listSymbol, listSymbols, type SymbolFiles } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
@@ -63,20 +63,27 @@ export async function consolidate(
   checkCount('retentionDays', retentionDays, 0);
   const retainFrom = sessionAt(now()) - retentionDays;
   const manifest = await readManifest(store, { signal });
-  const done: SymbolConsolidation[] = [];
+  const entries: ManifestEntry[] = [];
+  const counts = { written: 0, unchanged: 0, dailyFilesApplied: 0, dailyFilesDeleted: 0, bytesDeleted: 0 };
   const failed: FailedSymbol[] = [];
   const seen = new Set<string>();
-  let unchanged = 0;
 
   const consolidateOne = async (files: SymbolFiles): Promise<void> => {
+    if (mode === 'incremental' && isUnchanged(files, manifest, retainFrom)) {
+      counts.unchanged++;
+      return;
+    }
+    const result = await consolidateSymbol(store, files, { retainFrom, codec, signal });
+    if (!result) throw new BatchLayerError('NotFound', `${files.symbol}: has no bars in bronze`);
+    entries.push(manifestEntry(result, now()));
+    counts[result.written ? 'written' : 'unchanged']++;
+    counts.dailyFilesApplied += result.applied;
+    counts.dailyFilesDeleted += result.deleted.length;
+    for (const { size } of result.deleted) counts.bytesDeleted += size;
+  };
+  const consolidateOrReport = async (files: SymbolFiles): Promise<void> => {
     try {
-      if (mode === 'incremental' && isUnchanged(files, manifest, retainFrom)) {
-        unchanged++;
-      } else {
-        const result = await consolidateSymbol(store, files, { retainFrom, codec, signal });
-        if (result) done.push(result);
-        else throw new BatchLayerError('NotFound', `${files.symbol}: has no bars in bronze`);
-      }
+      await consolidateOne(files);
     } catch (error) {
       signal?.throwIfAborted();
       failed.push(failedSymbol(files.symbol, error));
@@ -85,26 +92,13 @@ export async function consolidate(
     onProgress?.({ step: 'consolidate', done: seen.size, ...(symbols ? { total: symbols.length } : {}) });
   };
   const files = symbols ? listThese(store, symbols, { signal }) : listSymbols(store, { signal });
-  await pMap(files, consolidateOne, { concurrency: maxWorkers, ...(signal ? { signal } : {}) });
+  await mapAll(files, consolidateOrReport, { concurrency: maxWorkers, signal });
 
   // A full run over all symbols rebuilds the manifest; what is no longer in bronze leaves it.
   const isKept = mode === 'full' && !symbols ? (symbol: string) => seen.has(symbol) : () => true;
-  await updateManifest(
-    store,
-    done.map((result) => manifestEntry(result, now())),
-    { base: manifest, isKept, signal },
-  );
-  const deleted = done.flatMap((result) => result.deleted);
-  return {
-    symbols: seen.size,
-    written: done.filter((result) => result.written).length,
-    unchanged: unchanged + done.filter((result) => !result.written).length,
-    dailyFilesApplied: done.reduce((sum, result) => sum + result.applied, 0),
-    dailyFilesDeleted: deleted.length,
-    bytesDeleted: deleted.reduce((sum, { size }) => sum + size, 0),
-    failed,
-    warnings: manifest.damage ? [`manifest rebuilt: ${manifest.damage}`] : [],
-  };
+  await updateManifest(store, entries, { base: manifest, isKept, signal });
+  const warnings = manifest.damage ? [`manifest rebuilt: ${manifest.damage}`] : [];
+  return { symbols: seen.size, ...counts, failed, warnings };
 }
 
 /** The manifest's entry for a symbol that was consolidated. */
@@ -123,13 +117,8 @@ export function manifestEntry(result: SymbolConsolidation, updatedAt: number): M
   };
 }
 
-/** How a symbol's failure is reported. */
-export function failedSymbol(symbol: string, error: unknown): FailedSymbol {
-  return { symbol, code: error instanceof BatchLayerError ? error.code : 'Unexpected', message: messageOf(error) };
-}
-
 /** @throws BatchLayerError `BadInput` unless a whole number ≥ `least` */
-export function checkCount(name: string, value: number, least: number): void {
+function checkCount(name: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {
     throw new BatchLayerError('BadInput', `${name} is ${value}: expected a whole number ≥ ${least}`);
   }

@@ -4,7 +4,7 @@ import { BatchLayerError } from '../errors.ts';
 import { formatSession, parseSession } from '../session.ts';
 import { type BarsFile, encodeBars, readBarsFile } from './bronze.ts';
 import { dataKey } from './keys.ts';
-import type { ObjectStore, StoreCall } from './store.ts';
+import { conditionOf, type ObjectStore, orNone, type StoreCall } from './store.ts';
 import type { Codec } from './wasm.ts';
 
 /** A version of a daily file. */
@@ -41,10 +41,7 @@ export async function readConsolidated(
   call?: StoreCall,
 ): Promise<(Consolidated & Pick<BarsFile, 'etag' | 'digest'>) | undefined> {
   const key = dataKey(symbol);
-  const file = await readBarsFile(store, key, symbol, call).catch((error) => {
-    if (error instanceof BatchLayerError && error.code === 'NotFound') return undefined;
-    throw error;
-  });
+  const file = await orNone(readBarsFile(store, key, symbol, call));
   if (file === undefined) return undefined;
   const { bars, etag, digest, metadata } = file;
   return {
@@ -72,8 +69,7 @@ export async function writeConsolidated(
   const entries = [...applied].map(([session, version]) => [formatSession(session), [version.digest, version.etag]]);
   const metadata = { generation: String(generation), applied: JSON.stringify(Object.fromEntries(entries)) };
   const { bytes, digest } = encodeBars(symbol, bars, { codec, metadata });
-  const condition = etag === undefined ? { ifNoneMatch: '*' as const } : { ifMatch: etag };
-  return { digest, etag: await store.put(dataKey(symbol), bytes, { ...call, ...condition }) };
+  return { digest, etag: await store.put(dataKey(symbol), bytes, { ...call, ...conditionOf(etag) }) };
 }
 
 function parseApplied(text: string | undefined, key: string): ReadonlyMap<number, DailyVersion> {

@@ -1,4 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { link, readFile, unlink, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BatchLayerError } from '../errors.ts';
 
@@ -9,14 +11,24 @@ export interface LockOwner {
   readonly path: string;
 }
 
+const HOST = hostname().replaceAll(/[^A-Za-z0-9.-]/g, '');
+const ownNames = new Set<string>();
+
+/** A name that no other owner has: process id, host and a random part. */
+export function ownerName(): string {
+  const name = `${process.pid}@${HOST}@${randomUUID()}`;
+  ownNames.add(name);
+  return name;
+}
+
 /**
  * Writes the identity of this process, as the owner of locks on the same file system.
  *
- * @param name unique among all processes, beginning with the process id
+ * @param name from {@link ownerName}
  */
 export async function createLockOwner(folder: string, name: string): Promise<LockOwner> {
   const path = `${folder}/owner-${name}`;
-  await writeFile(path, `${process.pid} ${name}`, { flag: 'wx' });
+  await writeFile(path, name, { flag: 'wx' });
   return { path };
 }
 
@@ -37,7 +49,8 @@ export async function withFileLock<T>(
   const deadline = performance.now() + WAIT_MS;
   for (let pauseMs = 1; !(await tryAcquire(owner, path)); pauseMs = Math.min(pauseMs * 2, 50)) {
     if (performance.now() > deadline) throw heldTooLong(path, await readOwner(path));
-    await sleep(pauseMs * (0.5 + Math.random()), undefined, signal ? { signal } : {});
+    signal?.throwIfAborted();
+    await sleep(pauseMs * (0.5 + Math.random()));
   }
   try {
     return await work();
@@ -54,7 +67,7 @@ async function tryAcquire(owner: LockOwner, path: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   const holder = await readOwner(path);
-  if (holder !== undefined && !isAlive(holder)) await breakLock(owner, path, holder);
+  if (holder !== undefined && isDead(holder)) await breakLock(owner, path, holder);
   return false;
 }
 
@@ -74,19 +87,25 @@ async function readOwner(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch(() => undefined);
 }
 
-/** Whether the process that a name or an owner's content begins with is running. */
-export function isAlive(owner: string): boolean {
+/**
+ * Whether the owner that a name begins with is certainly gone. Of a process of another host nothing is known; one with
+ * this process's id but another random part was here before it (containers count from 1 again).
+ */
+export function isDead(name: string): boolean {
+  const [pid, host] = name.split('@');
+  if (host !== HOST) return false;
+  if (Number(pid) === process.pid) return ![...ownNames].some((own) => name.startsWith(own));
   try {
-    process.kill(Number.parseInt(owner, 10), 0);
-    return true;
+    process.kill(Number(pid), 0);
+    return false;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
   }
 }
 
 function heldTooLong(path: string, owner: string | undefined): BatchLayerError {
   return new BatchLayerError(
     'Unavailable',
-    `${path}: held for ${WAIT_MS / 1000} s by process ${owner?.split(' ')[0] ?? '(unknown)'}; if that is no batch-layer process, delete the file`,
+    `${path}: held for ${WAIT_MS / 1000} s by process ${owner?.split('@').slice(0, 2).join(' of ') ?? '(unknown)'}; if that process is gone, delete the file`,
   );
 }

@@ -1,12 +1,12 @@
-import { randomUUID } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
 import { access, type FileHandle, link, mkdir, open, readdir, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { BatchLayerError } from '../errors.ts';
-import { createLockOwner, isAlive, type LockOwner, withFileLock } from './file-lock.ts';
+import { createLockOwner, isDead, type LockOwner, ownerName, withFileLock } from './file-lock.ts';
 import {
   checkConditions,
   checkKey,
+  checkPrefix,
   conflict,
   notFound,
   type ObjectInfo,
@@ -33,11 +33,14 @@ const CONTROL = '.batch-layer';
 export function fileStore(root: string): ObjectStore {
   const base = resolve(root);
   const pathOf = (key: string) => `${base}/${checkKey(key)}`;
-  const name = `${process.pid}-${randomUUID()}`;
+  const name = ownerName();
   let staged = 0;
   let ready: Promise<LockOwner> | undefined;
   const prepare = () => {
-    ready ??= prepareControl(`${base}/${CONTROL}`, name);
+    ready ??= prepareControl(`${base}/${CONTROL}`, name).catch((error) => {
+      ready = undefined;
+      throw error;
+    });
     return ready;
   };
 
@@ -81,9 +84,9 @@ export function fileStore(root: string): ObjectStore {
     const before = await statOrNone(path);
     checkConditions(key, before && etagOf(before), call);
     let after = await stat(from, { bigint: true });
-    if (before && after.mtimeNs <= before.mtimeNs) {
-      const later = Number(before.mtimeNs / 1000n + 1n) / 1e6;
-      await utimes(from, later, later);
+    // Times go in as doubles, which round to a quarter of a microsecond: step on until it is later for certain.
+    for (let later = (before?.mtimeNs ?? 0n) / 1000n + 1n; before && after.mtimeNs <= before.mtimeNs; later++) {
+      await utimes(from, Number(later) / 1e6, Number(later) / 1e6);
       after = await stat(from, { bigint: true });
     }
     await inFolder(path, () => rename(from, path));
@@ -136,7 +139,7 @@ export function fileStore(root: string): ObjectStore {
       await withFileLock(await prepare(), lockOf(base, key), remove, signal);
     },
     async *list(prefix, { signal } = {}) {
-      const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+      const folder = checkPrefix(prefix).slice(0, prefix.lastIndexOf('/') + 1);
       yield* walk(base, folder, prefix, signal);
     },
   };
@@ -171,7 +174,7 @@ async function prepareControl(control: string, name: string): Promise<LockOwner>
   await mkdir(`${control}/staged`, { recursive: true });
   await mkdir(`${control}/locks`, { recursive: true });
   if (
-    await access(control.toUpperCase(), constants.F_OK).then(
+    await access(`${dirname(control)}/${CONTROL.toUpperCase()}`, constants.F_OK).then(
       () => true,
       () => false,
     )
@@ -186,10 +189,10 @@ async function prepareControl(control: string, name: string): Promise<LockOwner>
   return createLockOwner(`${control}/locks`, name);
 }
 
-// What a killed process left behind is of no use to anybody: its names begin with its process id.
+// What a killed process left behind is of no use to anybody: its names begin with the name of their owner.
 async function sweepDead(folder: string, prefix: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (name.startsWith(prefix) && !isAlive(name.slice(prefix.length))) {
+    if (name.startsWith(prefix) && isDead(name.slice(prefix.length))) {
       await unlink(`${folder}/${name}`).catch(() => undefined);
     }
   }

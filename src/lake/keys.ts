@@ -1,4 +1,4 @@
-import { formatSession, parseSession } from '../session.ts';
+import { formatMonth, formatSession, parseSession } from '../session.ts';
 import { checkSymbol, isSymbol } from '../symbol.ts';
 
 /** Where bars are: `symbol=X/date=YYYY-MM-DD.parquet` (one session) and `symbol=X/data.parquet` (consolidated). */
@@ -39,9 +39,9 @@ export function silverPrefix(interval: number): string {
 
 /** The groups of an interval whose first session is in a month ({@link monthOf}), all symbols. */
 export function silverKey(interval: number, month: number): string {
-  const year = String(Math.floor(month / 12)).padStart(4, '0');
-  const monthOfYear = String((month % 12) + 1).padStart(2, '0');
-  return `${silverPrefix(interval)}year=${year}/month=${monthOfYear}/data_${interval}d_${year}${monthOfYear}.parquet`;
+  const name = formatMonth(month);
+  const folder = `year=${name.slice(0, 4)}/month=${name.slice(4)}`;
+  return `${silverPrefix(interval)}${folder}/data_${interval}d_${name}.parquet`;
 }
 
 /** The month of a silver key, or `undefined` where it is no month file of the interval. */

@@ -5,7 +5,7 @@ import { digestText } from './digest.ts';
 import { MANIFEST_KEY } from './keys.ts';
 import { decodeTable } from './parquet-decode.ts';
 import { encodeTable } from './parquet-encode.ts';
-import type { ObjectStore, StoreCall } from './store.ts';
+import { conditionOf, type ObjectStore, orNone, type StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
 
 /** Columns of the consolidation manifest. */
@@ -53,10 +53,7 @@ export function fingerprintDaily(daily: readonly DailyFile[]): string {
 
 /** Reads the consolidation manifest; one that is missing or damaged is empty. */
 export async function readManifest(store: ObjectStore, call?: StoreCall): Promise<Manifest> {
-  const object = await store.get(MANIFEST_KEY, call).catch((error) => {
-    if (hasCode(error, 'NotFound')) return undefined;
-    throw error;
-  });
+  const object = await orNone(store.get(MANIFEST_KEY, call));
   if (object === undefined) return { entries: new Map(), etag: undefined };
   try {
     const { columns } = decodeTable(MANIFEST_SCHEMA, object.body, MANIFEST_KEY);
@@ -90,8 +87,7 @@ export async function updateManifest(
     const sorted = [...merged.values()].sort((a, b) => compareSymbols(a.symbol, b.symbol));
     const { bytes } = encodeTable(MANIFEST_SCHEMA, encodeEntries(sorted));
     try {
-      const condition = manifest.etag === undefined ? { ifNoneMatch: '*' as const } : { ifMatch: manifest.etag };
-      await store.put(MANIFEST_KEY, bytes, { ...condition, signal });
+      await store.put(MANIFEST_KEY, bytes, { ...conditionOf(manifest.etag), signal });
       return;
     } catch (error) {
       if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;

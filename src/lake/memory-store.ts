@@ -1,4 +1,4 @@
-import { checkConditions, checkKey, notFound, type ObjectStore, type StoredObject } from './store.ts';
+import { checkConditions, checkKey, checkPrefix, notFound, type ObjectStore, type StoredObject } from './store.ts';
 
 /**
  * A store in memory: for tests, and for jobs whose result is read back at once.
@@ -55,6 +55,7 @@ export function memoryStore(): ObjectStore {
       objects.delete(key);
     },
     async *list(prefix, { signal } = {}) {
+      checkPrefix(prefix);
       for (const key of [...objects.keys()].filter((name) => name.startsWith(prefix)).sort()) {
         signal?.throwIfAborted();
         const found = objects.get(key);

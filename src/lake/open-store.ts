@@ -10,7 +10,7 @@ import type { ObjectStore } from './store.ts';
  * @example openStore('file:./lake')
  */
 export function openStore(url: string): ObjectStore {
-  const path = /^file:(?:\/\/(?=\/))?(.+)$/.exec(url)?.[1];
+  const path = /^file:(?:\/\/(?=\/))?((?!\/\/).+)$/.exec(url)?.[1];
   if (path === undefined) {
     throw new BatchLayerError('BadInput', `"${url}" is not the URL of a lake: expected file:PATH, such as file:./lake`);
   }

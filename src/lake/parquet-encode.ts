@@ -36,7 +36,9 @@ export function createEncoder(
     const footer = splitFooter(file, 'encoded row group');
     template ??= footer;
     const [head, ...others] = footer.rowGroups;
-    if (head === undefined || others.length > 0) return new Uint8Array();
+    if (head === undefined) return new Uint8Array();
+    if (others.length > 0)
+      throw new Error(`${columns.length} rows became ${footer.rowGroups.length} row groups: expected one`);
     const start = Math.min(...head.columns.map((column) => column.start));
     const end = Math.max(...head.columns.map((column) => column.start + column.size));
     const magic = size === 0 ? parquetMagic() : new Uint8Array();

@@ -1,4 +1,5 @@
 import { type Groups, groupVwap } from '../resample/groups.ts';
+import { BRONZE_SCHEMA } from './bronze.ts';
 import { type Columns, type ColumnValues, encodeUtf8, gatherUtf8, type TableSchema } from './columns.ts';
 
 /** Columns of silver files: groups of n bars, `date` their first session, `end_date` their last. */
@@ -18,6 +19,12 @@ export const SILVER_SCHEMA: TableSchema = [
 
 /** Silver columns of several intervals in one table, as streams have them: `interval` is n. */
 export const GROUP_STREAM_SCHEMA: TableSchema = [{ name: 'interval', type: 'int32' }, ...SILVER_SCHEMA];
+
+/** What a stream or file with these columns holds: groups of several intervals, of one, or bars. */
+export function schemaOf(names: readonly string[]): TableSchema {
+  if (names.includes('interval')) return GROUP_STREAM_SCHEMA;
+  return names.includes('end_date') ? SILVER_SCHEMA : BRONZE_SCHEMA;
+}
 
 /**
  * Groups of one interval as a table of `schema`; arrays are shared.

@@ -1,4 +1,4 @@
-import { BatchLayerError } from '../errors.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
 
 /** What a store tells of an object without reading it. */
 export interface ObjectInfo {
@@ -62,6 +62,7 @@ export interface ObjectStore {
 
 // Keys become file names and URLs: letters, digits and a few signs, no empty, `.` or `..` segment.
 const KEY = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._=-]+(?:\/[A-Za-z0-9._=-]+)*$/;
+const PREFIX = /^(?!.*(?:^|\/)\.{1,2}\/)(?!\/)[A-Za-z0-9._=/-]*$/;
 const MAX_KEY_LENGTH = 240;
 
 /** @throws BatchLayerError `BadInput` for a key outside `A–Z a–z 0–9 . _ = -` segments, or longer than 240. */
@@ -75,9 +76,30 @@ export function checkKey(key: string): string {
   return key;
 }
 
+/** @throws BatchLayerError `BadInput` for a prefix that no key can begin with */
+export function checkPrefix(prefix: string): string {
+  if (!PREFIX.test(prefix)) throw new BatchLayerError('BadInput', `"${prefix}" is not the prefix of a key`);
+  return prefix;
+}
+
+/** The condition of a write over the version that was read, `undefined` = there was none. */
+export function conditionOf(etag: string | undefined): { readonly ifMatch: string } | { readonly ifNoneMatch: '*' } {
+  return etag === undefined ? { ifNoneMatch: '*' } : { ifMatch: etag };
+}
+
 /** The error of an object that is not there. */
 export function notFound(key: string, cause?: unknown): BatchLayerError {
   return new BatchLayerError('NotFound', `${key}: no such object`, { cause });
+}
+
+/** What a read gives, or `undefined` where there is no such object. */
+export async function orNone<T>(read: Promise<T>): Promise<T | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    if (hasCode(error, 'NotFound')) return undefined;
+    throw error;
+  }
 }
 
 /** The error of a condition that does not hold. */

@@ -3,9 +3,9 @@ import { PassThrough, Writable } from 'node:stream';
 import type { RecordBatch } from 'apache-arrow';
 import { fromRecordBatch } from './arrow.ts';
 import { BRONZE_SCHEMA } from './bronze.ts';
-import { type Columns, concatColumns, type TableSchema } from './columns.ts';
+import { type Columns, concatColumns, sliceColumns, type TableSchema } from './columns.ts';
 import { createEncoder, ROW_GROUP_ROWS } from './parquet-encode.ts';
-import { GROUP_STREAM_SCHEMA, SILVER_SCHEMA } from './silver.ts';
+import { schemaOf } from './silver.ts';
 import type { ObjectStore, PutCall } from './store.ts';
 import type { Codec } from './wasm.ts';
 
@@ -27,7 +27,8 @@ export interface WriteBarsOptions extends PutCall {
 export function writeBars(store: ObjectStore, key: string, { codec, ...call }: WriteBarsOptions = {}): Writable {
   const bytes = new PassThrough();
   const written = store.putStream(key, bytes, call);
-  // Whoever writes learns of the failure by the stream; without a write or end it must not go unhandled.
+  // Whoever writes learns of a failure on either side by the stream; until then it must not go unhandled.
+  bytes.on('error', () => undefined);
   written.catch((error) => bytes.destroy(error as Error));
   let schema: TableSchema | undefined;
   let encoder: ReturnType<typeof createEncoder> | undefined;
@@ -41,14 +42,16 @@ export function writeBars(store: ObjectStore, key: string, { codec, ...call }: W
     if (!bytes.write(chunk)) await Promise.race([once(bytes, 'drain'), written]);
   };
   const add = async (batch: RecordBatch): Promise<void> => {
-    schema ??= schemaOf(batch);
+    schema ??= schemaOf(batch.schema.names as string[]);
     encoder ??= createEncoder(schema, { codec });
     const columns = fromRecordBatch(schema, batch, key);
-    // Row groups never grow past their size, so that readers can count on it.
-    if (pendingRows + columns.length > ROW_GROUP_ROWS) await encodePending();
-    pending.push(columns);
-    pendingRows += columns.length;
-    if (pendingRows >= ROW_GROUP_ROWS) await encodePending();
+    for (let from = 0; from < columns.length; ) {
+      const to = Math.min(columns.length, from + ROW_GROUP_ROWS - pendingRows);
+      pending.push(sliceColumns(schema, columns, from, to));
+      pendingRows += to - from;
+      from = to;
+      if (pendingRows === ROW_GROUP_ROWS) await encodePending();
+    }
   };
   const finish = async (): Promise<void> => {
     await encodePending();
@@ -64,18 +67,13 @@ export function writeBars(store: ObjectStore, key: string, { codec, ...call }: W
     write: (batch, _encoding, done) => void add(batch).then(() => done(), done),
     final: (done) => void finish().then(() => done(), done),
     destroy(error, done) {
-      if (!bytes.writableEnded) bytes.destroy(error ?? new Error(`${key}: stream closed before its end`));
+      const isClosedEarly = !bytes.writableEnded;
+      if (isClosedEarly) bytes.destroy(error ?? new Error(`${key}: stream closed before its end`));
       // Only when the store has put everything away is the stream closed.
       written.then(
         () => done(error),
-        (failure) => done(error ?? failure),
+        (failure) => done(error ?? (isClosedEarly ? null : failure)),
       );
     },
   });
-}
-
-function schemaOf(batch: RecordBatch): TableSchema {
-  const names = batch.schema.names as readonly string[];
-  if (names.includes('interval')) return GROUP_STREAM_SCHEMA;
-  return names.includes('end_date') ? SILVER_SCHEMA : BRONZE_SCHEMA;
 }

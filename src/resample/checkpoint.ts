@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { checkpointKey } from '../lake/keys.ts';
-import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import { type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
 
 const MAX_BYTES = 8 * 2 ** 20;
-const MAX_ATTEMPTS = 10;
 const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
 const date = z.iso.date();
 
@@ -50,10 +49,7 @@ export async function readCheckpoint(
   call?: StoreCall,
 ): Promise<Claim | undefined> {
   const key = checkpointKey(interval);
-  const object = await store.get(key, call).catch((error) => {
-    if (hasCode(error, 'NotFound')) return undefined;
-    throw error;
-  });
+  const object = await orNone(store.get(key, call));
   if (object === undefined) return undefined;
   try {
     if (object.body.length > MAX_BYTES) throw new Error(`${object.body.length} bytes: expected ${MAX_BYTES} at most`);
@@ -70,30 +66,6 @@ export async function readCheckpoint(
 }
 
 /**
- * Begins a run: takes the next epoch by compare-and-swap.
- *
- * @param leastEpoch for a checkpoint that is damaged and is replaced: above any epoch the month files carry
- */
-export async function claimEpoch(
-  store: ObjectStore,
-  interval: number,
-  { leastEpoch, signal }: StoreCall & { readonly leastEpoch?: number | undefined } = {},
-): Promise<Claim> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const found = leastEpoch === undefined ? await readCheckpoint(store, interval, { signal }) : undefined;
-      const before = found?.checkpoint ?? emptyCheckpoint(interval, leastEpoch ?? 1);
-      const checkpoint = { ...before, epoch: found ? before.epoch + 1 : before.epoch, state: 'running' as const };
-      // A damaged one is replaced as it is: there is nothing in it to lose.
-      const condition = leastEpoch === undefined ? conditionOf(found?.etag) : {};
-      return { checkpoint, etag: await put(store, checkpoint, { ...condition, signal }) };
-    } catch (error) {
-      if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
-    }
-  }
-}
-
-/**
  * Commit point: the checkpoint, over the version this run claimed.
  *
  * @throws BatchLayerError `Fenced` where another run has claimed the interval meanwhile
@@ -106,11 +78,21 @@ export async function commitCheckpoint(
 ): Promise<void> {
   try {
     const checkpoint: Checkpoint = { ...claim.checkpoint, ...figures, state: 'committed' };
-    await put(store, checkpoint, { ifMatch: claim.etag, signal });
+    await putCheckpoint(store, checkpoint, { ifMatch: claim.etag, signal });
   } catch (error) {
     if (!hasCode(error, 'Conflict')) throw error;
     throw fenced(checkpointKey(claim.checkpoint.interval), claim.checkpoint.epoch, error);
   }
+}
+
+/**
+ * Checks that a run's claim still stands.
+ *
+ * @throws BatchLayerError `Fenced` where another run has claimed the interval
+ */
+export async function checkClaim(store: ObjectStore, { checkpoint, etag }: Claim, call?: StoreCall): Promise<void> {
+  const key = checkpointKey(checkpoint.interval);
+  if ((await orNone(store.head(key, call)))?.etag !== etag) throw fenced(key, checkpoint.epoch);
 }
 
 /** The error of a run that another one has taken over from. */
@@ -118,7 +100,8 @@ export function fenced(key: string, epoch: number, cause?: unknown): BatchLayerE
   return new BatchLayerError('Fenced', `${key}: a run after epoch ${epoch} took over; this one stops`, { cause });
 }
 
-function put(
+/** Writes a checkpoint under a condition. */
+export function putCheckpoint(
   store: ObjectStore,
   checkpoint: Checkpoint,
   call: StoreCall & { readonly ifMatch?: string; readonly ifNoneMatch?: '*' },
@@ -127,13 +110,10 @@ function put(
   return store.put(checkpointKey(checkpoint.interval), body, call);
 }
 
-function conditionOf(etag: string | undefined): { readonly ifMatch: string } | { readonly ifNoneMatch: '*' } {
-  return etag === undefined ? { ifNoneMatch: '*' } : { ifMatch: etag };
-}
-
-function emptyCheckpoint(interval: number, epoch: number): Checkpoint {
+/** The checkpoint before the first run. */
+export function emptyCheckpoint(interval: number): Checkpoint {
   const figures = { bars: 0, groups: 0, firstDate: null, lastDate: null, missing: [], files: {} };
-  return { version: 1, interval, epoch, state: 'running', ...figures };
+  return { version: 1, interval, epoch: 1, state: 'running', ...figures };
 }
 
 function describe(error: unknown): string {

@@ -1,8 +1,7 @@
 import type { Bars } from '../bars.ts';
-import { failedSymbol } from '../lake/consolidate.ts';
 import { readConsolidated } from '../lake/consolidated.ts';
 import type { ObjectStore } from '../lake/store.ts';
-import type { FailedSymbol, OnProgress } from '../progress.ts';
+import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
 import { resampleBars } from './kernel.ts';
 import type { MonthRows } from './month-rows.ts';

@@ -1,14 +1,15 @@
-import { BatchLayerError, hasCode } from '../errors.ts';
+import { hasCode } from '../errors.ts';
 import { type Columns, columnOf, concatColumns, decodeUtf8, sliceColumns, type Utf8Values } from '../lake/columns.ts';
 import { digestColumns } from '../lake/digest.ts';
 import { parseSilverKey, silverKey, silverPrefix } from '../lake/keys.ts';
 import { decodeTable, metadataOf, openFooter } from '../lake/parquet-decode.ts';
 import { encodeTable } from '../lake/parquet-encode.ts';
 import { SILVER_SCHEMA } from '../lake/silver.ts';
-import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import { conditionOf, type ObjectStore, type StoreCall } from '../lake/store.ts';
 import type { Codec } from '../lake/wasm.ts';
+import { formatMonth } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
-import { type Claim, fenced, type MonthFile } from './checkpoint.ts';
+import { type Claim, checkClaim, fenced, type MonthFile } from './checkpoint.ts';
 
 const MAX_ATTEMPTS = 10;
 
@@ -116,7 +117,7 @@ function symbolRuns(source: Columns) {
 
 // The version that the last commit recorded is no later than this run's claim; of any other the file itself must tell.
 function knownFile({ checkpoint }: Claim, month: number, listed: string | undefined): MonthFile | undefined {
-  const file = checkpoint.files[monthName(month)];
+  const file = checkpoint.files[formatMonth(month)];
   return listed !== undefined && file?.etag === listed ? file : undefined;
 }
 
@@ -133,7 +134,9 @@ async function replaceUnlessFenced<T>(
   if (etag !== undefined && !isKnown) etag = await readUnlessFenced(store, key, epoch, signal);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await replace(etag === undefined ? { ifNoneMatch: '*' } : { ifMatch: etag });
+      // The file alone does not tell of a later run that leaves it as it is.
+      await checkClaim(store, claim, { signal });
+      return await replace(conditionOf(etag));
     } catch (error) {
       if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
       // Lost to a run that is itself fenced: its file is older than what this run writes.
@@ -167,12 +170,7 @@ async function readEpoch(
     const { epoch } = metadataOf(await openFooter(read, info.size, key));
     return { epoch: Number(epoch ?? 0), etag };
   } catch (error) {
-    if (error instanceof BatchLayerError && hasCode(error, 'NotFound', 'CorruptObject')) return { epoch: 0, etag };
+    if (hasCode(error, 'NotFound', 'CorruptObject')) return { epoch: 0, etag };
     throw error;
   }
-}
-
-/** A month as YYYYMM. */
-export function monthName(month: number): string {
-  return `${String(Math.floor(month / 12)).padStart(4, '0')}${String((month % 12) + 1).padStart(2, '0')}`;
 }

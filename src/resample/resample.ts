@@ -1,16 +1,15 @@
-import pMap from 'p-map';
-import { BatchLayerError, hasCode } from '../errors.ts';
+import { BatchLayerError } from '../errors.ts';
 import { encodeUtf8 } from '../lake/columns.ts';
-import { failedSymbol } from '../lake/consolidate.ts';
+import { mapAll } from '../lake/map-all.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { listSymbols } from '../lake/symbol-files.ts';
 import type { Codec } from '../lake/wasm.ts';
-import type { FailedSymbol, OnProgress } from '../progress.ts';
+import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { checkSymbol, compareSymbols } from '../symbol.ts';
-import { type Claim, claimEpoch, commitCheckpoint } from './checkpoint.ts';
+import { commitCheckpoint } from './checkpoint.ts';
+import { claimEpoch } from './claim.ts';
 import { collectGroups } from './collect-groups.ts';
 import { checkIntervals, INTERVALS } from './kernel.ts';
-import { highestEpoch } from './month-files.ts';
 import { openMonthRows } from './month-rows.ts';
 import { writeInterval } from './write-interval.ts';
 
@@ -78,7 +77,9 @@ export async function resample(
 ): Promise<ResampleResult> {
   checkIntervals(intervals);
   chosen?.forEach(checkSymbol);
-  const claims = await pMap(intervals, (interval) => claim(store, interval, { forceFull, signal }));
+  const claims = await mapAll(intervals, (interval) => claimEpoch(store, interval, { force: forceFull, signal }), {
+    concurrency: intervals.length,
+  });
   const { symbols, unconsolidated, unknown } = await findSymbols(store, chosen, signal);
   const names = encodeUtf8(symbols);
   const rows = openMonthRows({ maxBytes });
@@ -113,19 +114,6 @@ export async function resample(
     };
   } finally {
     await rows.close();
-  }
-}
-
-async function claim(
-  store: ObjectStore,
-  interval: number,
-  { forceFull, signal }: { readonly forceFull: boolean; readonly signal: AbortSignal | undefined },
-): Promise<Claim> {
-  try {
-    return await claimEpoch(store, interval, { signal });
-  } catch (error) {
-    if (!forceFull || !hasCode(error, 'CorruptObject')) throw error;
-    return claimEpoch(store, interval, { leastEpoch: (await highestEpoch(store, interval, { signal })) + 1, signal });
   }
 }
 

@@ -1,12 +1,12 @@
-import pMap from 'p-map';
 import { type Columns, columnOf, emptyColumns } from '../lake/columns.ts';
 import { silverKey } from '../lake/keys.ts';
+import { mapAll } from '../lake/map-all.ts';
 import { SILVER_SCHEMA } from '../lake/silver.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import type { Codec } from '../lake/wasm.ts';
-import { formatSession } from '../session.ts';
+import { formatMonth, formatSession } from '../session.ts';
 import type { Checkpoint, Claim } from './checkpoint.ts';
-import { deleteMonth, keepOthers, listMonths, monthName, writeMonth } from './month-files.ts';
+import { deleteMonth, keepOthers, listMonths, writeMonth } from './month-files.ts';
 
 const CONCURRENT_FILES = 4;
 
@@ -50,7 +50,7 @@ export async function writeInterval(
     }
     const options = { claim, listed: etag, force: forceFull, codec, signal };
     const { written, ...file } = await writeMonth(store, month, table, options);
-    files[monthName(month)] = file;
+    files[formatMonth(month)] = file;
     counts[written ? 'filesWritten' : 'filesUnchanged']++;
     groups += table.length;
     for (const count of columnOf<Int32Array>(SILVER_SCHEMA, table, 'bars')) bars += count;
@@ -58,7 +58,7 @@ export async function writeInterval(
     for (const session of columnOf<Int32Array>(SILVER_SCHEMA, table, 'end_date')) last = Math.max(last, session);
   };
   const all = [...new Set([...listed.keys(), ...months])].sort((a, b) => a - b);
-  await pMap(all, finishMonth, { concurrency: CONCURRENT_FILES, ...(signal ? { signal } : {}) });
+  await mapAll(all, finishMonth, { concurrency: CONCURRENT_FILES, signal });
   const dates = groups > 0 ? [formatSession(first), formatSession(last)] : [null, null];
   const sorted = Object.fromEntries(Object.entries(files).sort());
   return { bars, groups, firstDate: dates[0]!, lastDate: dates[1]!, files: sorted, counts };

@@ -16,14 +16,14 @@ export interface CommandLine {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Exit codes: 0 done, 1 failed, 2 bad usage, 3 done with some rows or symbols failed. */
+/** Exit codes; `incomplete` is done, with some rows or symbols failed. */
 const EXIT = { done: 0, failed: 1, badUsage: 2, incomplete: 3 } as const;
 
 interface Outcome {
   readonly result: object;
   /** For people. */
   readonly text: string;
-  readonly isComplete: boolean;
+  readonly exitCode: number;
 }
 
 interface Context {
@@ -51,15 +51,15 @@ export async function runCommandLine(args: readonly string[], io: CommandLine): 
       io.stdout.write(`${JSON.stringify({ command: nameOf(command), ...result, seconds })}\n`);
     };
     try {
-      const { result, text, isComplete } = await work({ onProgress: progress.onProgress, signal: io.signal });
+      const outcome = await work({ onProgress: progress.onProgress, signal: io.signal });
       progress.stop();
-      if (isJson) print(result);
-      else io.stdout.write(`${text}\n`);
-      exitCode = isComplete ? EXIT.done : EXIT.incomplete;
+      if (isJson) print(outcome.result);
+      else io.stdout.write(`${outcome.text}\n`);
+      exitCode = outcome.exitCode;
     } catch (error) {
       progress.stop();
       const reason = io.signal?.aborted ? io.signal.reason : error;
-      const code = reason instanceof BatchLayerError ? reason.code : 'Unexpected';
+      const code = codeOf(reason, io.signal);
       if (isJson) print({ error: { code, message: messageOf(reason) } });
       // A failure nobody planned for is a defect: its stack is worth more than its message.
       const details =
@@ -74,8 +74,10 @@ export async function runCommandLine(args: readonly string[], io: CommandLine): 
     await program.parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Help was asked for (0), or the usage is wrong.
-    return error.exitCode === 0 ? EXIT.done : EXIT.badUsage;
+    if (error.exitCode === 0) return EXIT.done;
+    if (args.includes('--json'))
+      io.stdout.write(`${JSON.stringify({ error: { code: 'BadInput', message: error.message } })}\n`);
+    return EXIT.badUsage;
   }
   return exitCode;
 }
@@ -90,13 +92,17 @@ function createProgram(execute: Execute): Command {
       example('batch-layer demo', 'batch-layer ingest csv bars.csv --consolidated', 'batch-layer resample'),
     );
 
-  addCommand(program, 'demo', 'Run the whole pipeline on an embedded lake, with real and made-up bars.')
+  addCommand(program, 'demo', 'Run the whole pipeline on an embedded lake, with real and synthetic bars.')
     .option('--dir <dir>', 'folder for the lake', 'batch-layer-demo')
     .addHelpText('after', example('batch-layer demo', 'batch-layer demo --dir /tmp/demo --json'))
     .action((options, command) =>
       execute(command, async (context) => {
         const result = await runDemo({ dir: options.dir, ...context });
-        return { result, text: describeDemo(result), isComplete: true };
+        return {
+          result,
+          text: describeDemo(result),
+          exitCode: exitCodeOf(result.failed.length, result.resampled.symbols),
+        };
       }),
     );
 
@@ -124,7 +130,7 @@ Lines that are wrong are named with file and line and counted; the others land, 
         return {
           result,
           text: describeIngest(result),
-          isComplete: result.rejected === 0 && result.failed.length === 0,
+          exitCode: exitCodeOf(result.failed.length, result.symbols, result.rejected),
         };
       }),
     );
@@ -162,7 +168,11 @@ Lines that are wrong are named with file and line and counted; the others land, 
           retentionDays,
           ...context,
         });
-        return { result, text: describeConsolidate(result), isComplete: result.failed.length === 0 };
+        return {
+          result,
+          text: describeConsolidate(result),
+          exitCode: exitCodeOf(result.failed.length, result.symbols - result.failed.length),
+        };
       }),
     );
 
@@ -188,7 +198,7 @@ Lines that are wrong are named with file and line and counted; the others land, 
       execute(command, async (context) => {
         const { intervals, symbols, forceFull } = options;
         const result = await resample(openStore(options.lake), { intervals, symbols, forceFull, ...context });
-        return { result, text: describeResample(result), isComplete: result.failed.length === 0 };
+        return { result, text: describeResample(result), exitCode: exitCodeOf(result.failed.length, result.symbols) };
       }),
     );
   return program;
@@ -209,6 +219,17 @@ function addCommand(parent: Command, name: string, description: string): Command
     .description(description)
     .option('--json', 'print one result object on stdout')
     .showHelpAfterError('(--help tells more)');
+}
+
+function codeOf(reason: unknown, signal: AbortSignal | undefined): string {
+  if (signal?.aborted) return 'Aborted';
+  return reason instanceof BatchLayerError ? reason.code : 'Unexpected';
+}
+
+/** Where symbols failed and none was done, the job has failed. */
+function exitCodeOf(failed: number, done: number, rejected = 0): number {
+  if (failed > 0 && done === 0) return EXIT.failed;
+  return failed > 0 || rejected > 0 ? EXIT.incomplete : EXIT.done;
 }
 
 function nameOf(command: Command): string {

@@ -4,12 +4,12 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { hasCode } from '../errors.ts';
 import { ingestCsv } from '../ingest/index.ts';
 import { columnOf, decodeUtf8, type Utf8Values } from '../lake/columns.ts';
 import { consolidate, fileStore, type ObjectStore, readConsolidated, SILVER_SCHEMA, silverKey } from '../lake/index.ts';
 import { decodeTable } from '../lake/parquet-decode.ts';
-import type { OnProgress } from '../progress.ts';
+import { orNone } from '../lake/store.ts';
+import type { FailedSymbol, OnProgress } from '../progress.ts';
 import { type ResampleResult, resample } from '../resample/index.ts';
 import { formatSession, monthOf } from '../session.ts';
 import { syntheticMarket, toCsv } from './synthetic-market.ts';
@@ -39,8 +39,9 @@ export interface DemoResult {
   readonly lake: string;
   readonly steps: readonly { readonly step: string; readonly text: string; readonly seconds: number }[];
   readonly resampled: ResampleResult;
-  /** AAPL's last groups of 5 sessions, read back from silver. */
-  readonly preview: readonly PreviewRow[];
+  /** A symbol's last groups of 5 sessions, read back from silver. */
+  readonly preview: { readonly symbol: string; readonly rows: readonly PreviewRow[] };
+  readonly failed: readonly FailedSymbol[];
 }
 
 // Real bars that come with npm packages of the repository's development; an installed package does without them.
@@ -52,8 +53,8 @@ const MARKET = { symbols: 100, bars: 250_000, longest: 10_000, lastDate: '2018-0
 const PREVIEW_INTERVAL = 5;
 
 /**
- * Runs the main job on an embedded lake: real bars of AAPL as daily files, of the S&P 500 as bulk history, and a made-up
- * market for breadth; then consolidates, and resamples into all six intervals. Running it again changes nothing.
+ * Runs the main job on an embedded lake: real bars of AAPL as daily files, of the S&P 500 as bulk history, and a synthetic
+ * market for breadth; then consolidates, and resamples into all six intervals. Run again, it comes to the same lake.
  *
  * @example
  * await runDemo({ dir: 'batch-layer-demo' });
@@ -62,9 +63,15 @@ export async function runDemo({ dir, onProgress, signal }: DemoOptions): Promise
   const lake = join(dir, 'lake');
   const store = fileStore(lake);
   const steps: { step: string; text: string; seconds: number }[] = [];
-  const time = async <T>(step: string, work: () => Promise<T>, describe: (result: T) => string): Promise<T> => {
+  const failed: FailedSymbol[] = [];
+  const time = async <T extends { readonly failed: readonly FailedSymbol[] }>(
+    step: string,
+    work: () => Promise<T>,
+    describe: (result: T) => string,
+  ): Promise<T> => {
     const started = performance.now();
     const result = await work();
+    failed.push(...result.failed);
     steps.push({ step, text: describe(result), seconds: Math.round((performance.now() - started) / 10) / 100 });
     return result;
   };
@@ -82,11 +89,11 @@ export async function runDemo({ dir, onProgress, signal }: DemoOptions): Promise
     if (path) await ingest(`${symbol} ${consolidated ? '(bulk)' : '(daily files)'}`, path, { symbol, consolidated });
     else steps.push({ step: `ingest ${symbol}`, text: `skipped: npm package ${module} is not installed`, seconds: 0 });
   }
-  const market = join(dir, 'made-up-market.csv');
+  const market = join(dir, 'synthetic-market.csv');
   await pipeline(Readable.from(toCsv(syntheticMarket(MARKET))), createWriteStream(market), {
     ...(signal ? { signal } : {}),
   });
-  await ingest('made-up market (bulk)', market, { consolidated: true });
+  await ingest('synthetic market (bulk)', market, { consolidated: true });
   await time(
     'consolidate',
     () => consolidate(store, { onProgress, signal }),
@@ -99,7 +106,8 @@ export async function runDemo({ dir, onProgress, signal }: DemoOptions): Promise
     ({ bars, intervals }) => `${bars} bars, ${intervals.reduce((sum, { groups }) => sum + groups, 0)} groups`,
   );
   const symbol = findSample(SAMPLES[0]!.module, SAMPLES[0]!.path) ? 'AAPL' : 'AAAA';
-  return { lake: relative('', lake), steps, resampled, preview: await previewSilver(store, symbol, signal) };
+  const preview = { symbol, rows: await previewSilver(store, symbol, signal) };
+  return { lake: relative('', lake), steps, resampled, preview, failed };
 }
 
 /** A file beside a module that may not be installed. */
@@ -117,10 +125,7 @@ async function previewSilver(store: ObjectStore, symbol: string, signal?: AbortS
   const rows: PreviewRow[] = [];
   for (const month of [last - 1, last]) {
     const key = silverKey(PREVIEW_INTERVAL, month);
-    const object = await store.get(key, { signal }).catch((error) => {
-      if (hasCode(error, 'NotFound')) return undefined;
-      throw error;
-    });
+    const object = await orNone(store.get(key, { signal }));
     if (!object) continue;
     const { columns } = decodeTable(SILVER_SCHEMA, object.body, key);
     const column = (name: string) => columnOf<Float64Array>(SILVER_SCHEMA, columns, name);

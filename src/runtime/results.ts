@@ -51,16 +51,16 @@ export function describeResample(result: ResampleResult): string {
   ]);
 }
 
-export function describeDemo({ steps, resampled, preview, lake }: DemoResult): string {
+export function describeDemo({ steps, resampled, preview, failed, lake }: DemoResult): string {
   return lines([
     textTable([['step', 'result', 'seconds'], ...steps.map(({ step, text, seconds }) => [step, text, seconds])]),
     '',
     intervalTable(resampled),
     '',
-    `AAPL in groups of 5 sessions, the last of them (complete = no: still open):`,
+    `${preview.symbol} in groups of 5 sessions, the last of them (complete = no: still open):`,
     textTable([
       ['date', 'end_date', 'open', 'high', 'low', 'close', 'volume', 'bars', 'complete'],
-      ...preview.map((row) => [
+      ...preview.rows.map((row) => [
         row.date,
         row.endDate,
         row.open,
@@ -75,9 +75,10 @@ export function describeDemo({ steps, resampled, preview, lake }: DemoResult): s
     '',
     `The lake is in ${lake}. Any Parquet reader opens it, such as DuckDB:`,
     `  SELECT * FROM read_parquet('${lake}/silver/silver_5d/*/*/*.parquet', hive_partitioning = true)`,
-    `  WHERE symbol = 'AAPL' ORDER BY date DESC LIMIT 5;`,
+    `  WHERE symbol = '${preview.symbol}' ORDER BY date DESC LIMIT 5;`,
     'or this command line:',
     `  npx batch-layer resample --intervals 10 --lake file:${lake}`,
+    ...failures(failed),
   ]);
 }
 
@@ -100,7 +101,9 @@ function failures(failed: readonly FailedSymbol[]): string[] {
 
 function shorten<T>(items: readonly T[], describe: (item: T) => string, of: number): string[] {
   const shown = items.slice(0, MAX_SHOWN).map(describe);
-  return of > MAX_SHOWN ? [...shown, `  … and ${count(of - MAX_SHOWN)} more; --json lists up to 1,000`] : shown;
+  return of > MAX_SHOWN
+    ? [...shown, `  … and ${count(of - MAX_SHOWN)} more; --json lists up to 1,000 of each kind`]
+    : shown;
 }
 
 function total(counts: Readonly<Record<string, number>>): number {

@@ -2,7 +2,7 @@ import { allocateBars, type Bars } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
 import { formatSession, sessionFrom } from '../session.ts';
 
-/** A made-up market: the same options give the same bars. */
+/** A synthetic market: the same options give the same bars. */
 export interface SyntheticMarket {
   /** Number of symbols. */
   readonly symbols: number;
@@ -66,7 +66,7 @@ function historyLengths(symbols: number, bars: number, most: number): number[] {
     );
   }
   const longest = Math.min(most, bars - symbols + 1);
-  const power = Math.max(0, (longest - 1) / (bars / symbols - 1) - 1);
+  const power = longest === 1 ? 0 : Math.max(0, (longest - 1) / (bars / symbols - 1) - 1);
   const lengths = Array.from(
     { length: symbols },
     (_, i) => 1 + Math.floor((longest - 1) * ((i + 1) / symbols) ** power),

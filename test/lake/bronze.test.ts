@@ -1,9 +1,9 @@
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { describe, expect, test } from 'vitest';
-import type { Bars } from '../../src/bars.ts';
+import { type Bars, sliceBars } from '../../src/bars.ts';
 import { BRONZE_SCHEMA, columnsToBars, encodeBars, readBarsFile } from '../../src/lake/bronze.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
 import { decodeTable } from '../../src/lake/parquet-decode.ts';
@@ -58,10 +58,22 @@ describe('bronze files', () => {
 
   test('are read by DuckDB, hive partition and all', async () => {
     const folder = await temporaryFolder();
-    await writeFile(`${folder}/symbol=AAPL.parquet`, encodeBars('AAPL', sample!).bytes);
-    const rows = await queryDuckDB(`SELECT * FROM read_parquet('${folder}/*.parquet', hive_partitioning = true)`);
-    expect(rows).toEqual(rowsOf('AAPL', sample!));
-    const types = await queryDuckDB(`DESCRIBE SELECT * FROM '${folder}/*.parquet'`);
+    await mkdir(`${folder}/symbol=AAPL`);
+    await writeFile(`${folder}/symbol=AAPL/data.parquet`, encodeBars('AAPL', sample!).bytes);
+    await mkdir(`${folder}/symbol=BRK.B`);
+    await writeFile(
+      `${folder}/symbol=BRK.B/date=2024-01-02.parquet`,
+      encodeBars('BRK.B', sliceBars(sample!, 0, 1)).bytes,
+    );
+    const from = (glob: string) => `read_parquet('${folder}/*/${glob}', hive_partitioning = true)`;
+    expect(await queryDuckDB(`SELECT * FROM ${from('data.parquet')}`)).toEqual(rowsOf('AAPL', sample!));
+    expect(
+      await queryDuckDB(`SELECT symbol, count(*)::INTEGER AS n FROM ${from('*.parquet')} GROUP BY symbol ORDER BY n`),
+    ).toEqual([
+      { symbol: 'BRK.B', n: 1 },
+      { symbol: 'AAPL', n: 60 },
+    ]);
+    const types = await queryDuckDB(`DESCRIBE SELECT * FROM '${folder}/symbol=AAPL/*.parquet'`);
     expect(types.map(({ column_type }) => column_type)).toEqual([
       'VARCHAR',
       'DATE',

@@ -7,15 +7,19 @@ import type { Bars } from '../../src/bars.ts';
 import { fromRecordBatch } from '../../src/lake/arrow.ts';
 import { BRONZE_SCHEMA } from '../../src/lake/bronze.ts';
 import { concatColumns } from '../../src/lake/columns.ts';
+import { fileStore } from '../../src/lake/file-store.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
 import { decodeTable } from '../../src/lake/parquet-decode.ts';
 import { readBars } from '../../src/lake/read-bars.ts';
+import type { ObjectStore } from '../../src/lake/store.ts';
 import { writeBars } from '../../src/lake/write-bars.ts';
+import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
 import { arbitraryBars } from '../support/arbitrary-bars.ts';
 import { bronzeTable, cutIntoBatches } from '../support/bars-table.ts';
-import { generateMarket } from '../support/market.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
-const market = bronzeTable(generateMarket({ symbols: 12, sessions: 12_000 }));
+const histories = [...syntheticMarket({ symbols: 12, bars: 144_000, longest: 12_000, lastDate: '2026-11-20' })];
+const market = bronzeTable(Object.fromEntries(histories.map(({ symbol, bars }) => [symbol, bars])));
 
 async function writeMarket(rows = 5000) {
   const store = memoryStore();
@@ -117,5 +121,46 @@ describe('readBars and writeBars', () => {
     const [batch] = cutIntoBatches(market, 10);
     const foreign = pipeline(Readable.from([batch!.select(['symbol', 'open'])]), writeBars(store, 'x.parquet'));
     await expect(foreign).rejects.toMatchObject({ code: 'BadInput', message: expect.stringContaining('date') });
+  });
+
+  test('a batch of any size is cut into row groups', async () => {
+    const store = await writeMarket(144_000);
+    const batches = (await readBars(store, 'market.parquet').toArray()) as RecordBatch[];
+    expect(batches.map((batch) => batch.numRows)).toEqual([65_536, 65_536, 12_928]);
+  });
+
+  test('reads ranges only, and no further ahead of a slow reader than two row groups', async () => {
+    const store = await writeMarket();
+    let [bytes, ranges] = [0, 0];
+    const counting: ObjectStore = {
+      ...store,
+      get: () => Promise.reject(new Error('read whole')),
+      async getRange(key, call) {
+        ranges++;
+        bytes += call.end - call.start;
+        return store.getRange(key, call);
+      },
+    };
+    const reader = readBars(counting, 'market.parquet')[Symbol.asyncIterator]();
+    await reader.next();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(ranges).toBeLessThanOrEqual(1 + 2);
+    while (!(await reader.next()).done) {}
+    expect(ranges).toBe(1 + 3);
+    expect(bytes).toBeLessThan((await store.head('market.parquet')).size + 65_536);
+  });
+
+  test('a source that fails before the store is ready fails the pipeline, not the process', async () => {
+    const folder = await temporaryFolder();
+    const fail = (key: string, target: string) =>
+      pipeline(readBars(fileStore(folder), key), writeBars(fileStore(folder), target));
+    await expect(fail('none.parquet', 'copy.parquet')).rejects.toMatchObject({ code: 'NotFound' });
+    await expect(fail('none.parquet', '../copy')).rejects.toMatchObject({
+      code: expect.stringMatching(/NotFound|BadInput/),
+    });
+    const closed = writeBars(fileStore(folder), 'copy.parquet').destroy();
+    await new Promise((resolve) => closed.once('close', resolve));
+    expect(closed.errored).toBeNull();
+    expect(await Array.fromAsync(fileStore(folder).list(''))).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { parquetReadObjects } from 'hyparquet';
 import { describe, expect, test } from 'vitest';
 import { type Bars, sliceBars } from '../../src/bars.ts';
 import { writeDaily } from '../../src/ingest/daily-writer.ts';
@@ -13,7 +14,8 @@ import { decodeTable } from '../../src/lake/parquet-decode.ts';
 import { SILVER_SCHEMA } from '../../src/lake/silver.ts';
 import type { ObjectStore } from '../../src/lake/store.ts';
 import { listSymbol } from '../../src/lake/symbol-files.ts';
-import { claimEpoch, readCheckpoint } from '../../src/resample/checkpoint.ts';
+import { readCheckpoint } from '../../src/resample/checkpoint.ts';
+import { claimEpoch } from '../../src/resample/claim.ts';
 import { INTERVALS } from '../../src/resample/kernel.ts';
 import { resample } from '../../src/resample/resample.ts';
 import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
@@ -233,6 +235,50 @@ describe('resample', () => {
     expect(await silverDigests(store)).toEqual(before);
   });
 
+  test('without its checkpoint, or with one from before, silver is taken over above the epochs of its files', async () => {
+    const store = await smallLake('A');
+    for (let run = 0; run < 2; run++) await resample(store, { intervals: [3], forceFull: true });
+    const old = await store.get(checkpointKey(3));
+    await resample(store, { intervals: [3], forceFull: true });
+    const before = await silverDigests(store);
+    await store.delete(checkpointKey(3));
+    expect((await resample(store, { intervals: [3] })).intervals).toMatchObject([{ epoch: 4 }]);
+    await store.put(checkpointKey(3), old.body);
+    await expect(resample(store, { intervals: [3] })).rejects.toMatchObject({ code: 'Fenced' });
+    expect((await resample(store, { intervals: [3], forceFull: true })).intervals).toMatchObject([{ epoch: 5 }]);
+    expect(await silverDigests(store)).toEqual(before);
+  });
+
+  test('two runs that rebuild a damaged checkpoint get different epochs', async () => {
+    const store = await smallLake('A');
+    await resample(store, { intervals: [3] });
+    await store.put(checkpointKey(3), new TextEncoder().encode('{'));
+    const claims = await Promise.all([1, 2, 3].map(() => claimEpoch(store, 3, { force: true })));
+    expect(new Set(claims.map(({ checkpoint }) => checkpoint.epoch)).size).toBe(3);
+  });
+
+  test('a fenced run cannot take back a month that the later run left as it was', async () => {
+    const store = await smallLake('A', 'B');
+    await resample(store, { intervals: [3] });
+    const before = await silverDigests(store);
+    const hidden = await store.get(dataKey('B'));
+    await store.delete(dataKey('B'));
+    let later: Promise<unknown> | undefined;
+    const interrupted: ObjectStore = {
+      ...store,
+      // The run has listed bronze without B; before it reads on, B is back and another run passes.
+      async get(key, call) {
+        if (key === dataKey('A') && !later) {
+          later = store.put(dataKey('B'), hidden.body).then(() => resample(store, { intervals: [3] }));
+          await later;
+        }
+        return store.get(key, call);
+      },
+    };
+    await expect(resample(interrupted, { intervals: [3] })).rejects.toMatchObject({ code: 'Fenced' });
+    expect(await silverDigests(store)).toEqual(before);
+  });
+
   test('names symbols that wait for consolidate, and stops at an abort', async () => {
     const store = await smallLake('A');
     await writeDaily(store, 'B', sliceBars(small!, 0, 2));
@@ -241,6 +287,26 @@ describe('resample', () => {
     expect(await resample(store, { intervals: [3] })).toMatchObject({ symbols: 2, unconsolidated: [] });
     const signal = AbortSignal.abort(new Error('stopped'));
     await expect(resample(store, { signal })).rejects.toThrow('stopped');
+  });
+
+  test('silver is read by hyparquet', async () => {
+    const store = await smallLake('A');
+    await resample(store, { intervals: [34] });
+    const [key] = await keysOf(store, 'silver/');
+    const { body } = await store.get(key!);
+    const [row] = await parquetReadObjects({ file: new Uint8Array(body).buffer });
+    const first = sliceBars(small!, 0, 34);
+    expect(row).toMatchObject({
+      symbol: 'A',
+      date: new Date(first.session[0]! * 86_400_000),
+      end_date: new Date(first.session[33]! * 86_400_000),
+      open: first.open[0],
+      high: Math.max(...first.high),
+      low: Math.min(...first.low),
+      close: first.close[33],
+      bars: 34,
+      complete: true,
+    });
   });
 
   test('bronze and silver of a lake have the columns of the design in DuckDB', async () => {

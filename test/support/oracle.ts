@@ -48,17 +48,20 @@ export async function compareWithDuckDB(lake: string, interval: number): Promise
   };
 }
 
-/** Rows that only one of a CSV file and the bronze files has, in the columns every bar has. */
-export async function compareBronzeWithCsv(
-  lake: string,
-  csv: string,
-): Promise<{ readonly rows: number; readonly differences: number }> {
-  const columns = 'symbol, date, open, high, low, close, volume';
-  const types = `{'symbol': 'VARCHAR', 'date': 'DATE', 'open': 'DOUBLE', 'high': 'DOUBLE', 'low': 'DOUBLE', 'close': 'DOUBLE', 'volume': 'DOUBLE'}`;
+/**
+ * Compares bronze with a CSV file as DuckDB reads it, in the columns every bar has: rows of bronze that the file has not,
+ * and rows of the file that bronze has not (those with wrong values among them, where DuckDB could read them at all).
+ */
+export async function compareBronzeWithCsv(lake: string, csv: string) {
+  const numbers = ['open', 'high', 'low', 'close', 'volume'];
+  const columns = ['symbol', 'date', ...numbers].join(', ');
+  const casts = numbers.map((name) => `TRY_CAST(${name} AS DOUBLE) AS ${name}`).join(', ');
   const [row] = await queryDuckDB(`
-    WITH source AS (SELECT ${columns} FROM read_csv('${csv}', header = true, types = ${types})),
+    WITH source AS (SELECT DISTINCT symbol, TRY_CAST(date AS DATE) AS date, ${casts}
+      FROM read_csv('${csv}', header = true, all_varchar = true, ignore_errors = true)),
     bronze AS (SELECT ${columns} FROM read_parquet('${lake}/bronze/raw_ohlcv/*/data.parquet'))
-    SELECT (SELECT count(*) FROM bronze) AS rows,
-      (SELECT count(*) FROM ((FROM source EXCEPT ALL FROM bronze) UNION ALL (FROM bronze EXCEPT ALL FROM source))) AS differences`);
-  return { rows: Number(row!.rows), differences: Number(row!.differences) };
+    SELECT (SELECT count(*) FROM bronze) AS bars,
+      (SELECT count(*) FROM (FROM bronze EXCEPT ALL FROM source)) AS not_in_file,
+      (SELECT count(*) FROM (FROM source EXCEPT ALL FROM bronze)) AS not_in_bronze`);
+  return { bars: Number(row!.bars), notInFile: Number(row!.not_in_file), notInBronze: Number(row!.not_in_bronze) };
 }

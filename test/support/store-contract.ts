@@ -152,6 +152,10 @@ export function describeStoreContract(openStores: (count: number) => Promise<rea
     },
   );
 
+  test.each(['/', '../', 'a/../b', './a', 'a b'])('refuses to list %j', async (prefix) => {
+    await expect(Array.fromAsync((await open()).list(prefix))).rejects.toEqual(code('BadInput'));
+  });
+
   test('an aborted call throws the reason of its signal', async () => {
     const store = await open();
     await store.put('a', bytes('x'));
