@@ -59,6 +59,24 @@ export function gatherUtf8(dictionary: Utf8Values, indexes: Int32Array): Utf8Val
   return { offsets, bytes };
 }
 
+/**
+ * Runs of equal strings: run r has `values[r]` in the rows `starts[r]` to `starts[r + 1]`.
+ */
+export function runsOfUtf8({ offsets, bytes }: Utf8Values): { readonly values: string[]; readonly starts: Int32Array } {
+  const decoder = new TextDecoder();
+  const values: string[] = [];
+  const starts: number[] = [];
+  for (let i = 0; i < offsets.length - 1; i++) {
+    const [from, to] = [offsets[i]!, offsets[i + 1]!];
+    let same = i > 0 && to - from === from - offsets[i - 1]!;
+    for (let at = from, before = offsets[i - 1]!; same && at < to; ) same = bytes[at++] === bytes[before++];
+    if (same) continue;
+    values.push(decoder.decode(bytes.subarray(from, to)));
+    starts.push(i);
+  }
+  return { values, starts: Int32Array.from([...starts, offsets.length - 1]) };
+}
+
 /** Whether two columns have the same strings. */
 export function sameUtf8(a: Utf8Values, b: Utf8Values): boolean {
   return Buffer.compare(a.bytes, b.bytes) === 0 && a.offsets.every((offset, i) => offset === b.offsets[i]);

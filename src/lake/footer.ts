@@ -95,7 +95,8 @@ export function readFooter(bytes: Uint8Array, dataEnd: number, place: string): F
 export function splitFooter(file: Uint8Array, place: string): Footer {
   const length = footerLength(file.subarray(-TAIL_BYTES), file.length, place);
   const from = file.length - TAIL_BYTES - length;
-  return readFooter(file.subarray(from, -TAIL_BYTES), from, place);
+  // A copy: what is kept of a footer must not keep the whole file.
+  return readFooter(file.slice(from, -TAIL_BYTES), from, place);
 }
 
 function readRowGroup(group: Struct, columns: readonly string[], dataEnd: number, place: string): RowGroup {

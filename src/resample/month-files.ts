@@ -1,5 +1,5 @@
 import { hasCode } from '../errors.ts';
-import { type Columns, columnOf, concatColumns, decodeUtf8, sliceColumns, type Utf8Values } from '../lake/columns.ts';
+import { type Columns, columnOf, concatColumns, runsOfUtf8, sliceColumns, type Utf8Values } from '../lake/columns.ts';
 import { digestColumns } from '../lake/digest.ts';
 import { parseSilverKey, silverKey, silverPrefix } from '../lake/keys.ts';
 import { decodeTable, metadataOf, openFooter } from '../lake/parquet-decode.ts';
@@ -106,13 +106,8 @@ export async function keepOthers(
 }
 
 function symbolRuns(source: Columns) {
-  const runs: { symbol: string; source: Columns; from: number; to: number }[] = [];
-  decodeUtf8(columnOf<Utf8Values>(SILVER_SCHEMA, source, 'symbol')).forEach((symbol, i) => {
-    const last = runs.at(-1);
-    if (last?.symbol === symbol) last.to = i + 1;
-    else runs.push({ symbol, source, from: i, to: i + 1 });
-  });
-  return runs;
+  const { values, starts } = runsOfUtf8(columnOf<Utf8Values>(SILVER_SCHEMA, source, 'symbol'));
+  return values.map((symbol, r) => ({ symbol, source, from: starts[r]!, to: starts[r + 1]! }));
 }
 
 // The version that the last commit recorded is no later than this run's claim; of any other the file itself must tell.

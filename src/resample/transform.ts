@@ -3,7 +3,7 @@ import type { RecordBatch } from 'apache-arrow';
 import { BatchLayerError } from '../errors.ts';
 import { fromRecordBatch, toRecordBatch } from '../lake/arrow.ts';
 import { BRONZE_SCHEMA, columnsToBars } from '../lake/bronze.ts';
-import { columnOf, decodeUtf8, type Utf8Values } from '../lake/columns.ts';
+import { columnOf, runsOfUtf8, type Utf8Values } from '../lake/columns.ts';
 import { GROUP_STREAM_SCHEMA, groupsToColumns } from '../lake/silver.ts';
 import { formatSession } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
@@ -35,7 +35,7 @@ export function resampleTransform({
     const columns = fromRecordBatch(BRONZE_SCHEMA, batch, 'resampleTransform');
     if (columns.length === 0) return [];
     const bars = columnsToBars(columns);
-    const { symbols, starts } = findSymbols(decodeUtf8(columnOf<Utf8Values>(BRONZE_SCHEMA, columns, 'symbol')));
+    const { values: symbols, starts } = runsOfUtf8(columnOf<Utf8Values>(BRONZE_SCHEMA, columns, 'symbol'));
     const goesOn = last !== undefined && last.symbol === symbols[0];
     checkOrder(
       goesOn || !last ? symbols : [last.symbol, ...symbols],
@@ -93,17 +93,6 @@ function encode(groups: Groups, interval: number, symbols: readonly string[]): R
 // A carried group belongs to the first symbol of the batch that goes on with it.
 function relabel(open: Groups): Groups {
   return { ...open, symbol: new Int32Array(open.symbol.length) };
-}
-
-function findSymbols(rows: readonly string[]): { readonly symbols: string[]; readonly starts: Int32Array } {
-  const symbols: string[] = [];
-  const starts: number[] = [];
-  rows.forEach((symbol, i) => {
-    if (symbol === symbols.at(-1)) return;
-    symbols.push(symbol);
-    starts.push(i);
-  });
-  return { symbols, starts: Int32Array.of(...starts, rows.length) };
 }
 
 function checkOrder(

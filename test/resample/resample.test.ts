@@ -1,8 +1,10 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { parquetReadObjects } from 'hyparquet';
 import { describe, expect, test } from 'vitest';
 import { type Bars, sliceBars } from '../../src/bars.ts';
 import { writeDaily } from '../../src/ingest/daily-writer.ts';
+import { ingestCsv } from '../../src/ingest/ingest-csv.ts';
 import { BRONZE_SCHEMA } from '../../src/lake/bronze.ts';
 import { columnOf, decodeUtf8, type Utf8Values } from '../../src/lake/columns.ts';
 import { consolidate } from '../../src/lake/consolidate.ts';
@@ -18,12 +20,12 @@ import { readCheckpoint } from '../../src/resample/checkpoint.ts';
 import { claimEpoch } from '../../src/resample/claim.ts';
 import { INTERVALS } from '../../src/resample/kernel.ts';
 import { resample } from '../../src/resample/resample.ts';
-import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
+import { syntheticMarket, toCsv } from '../../src/runtime/synthetic-market.ts';
 import { monthOf, sessionFrom } from '../../src/session.ts';
 import { arbitraryBars } from '../support/arbitrary-bars.ts';
 import { queryDuckDB } from '../support/duckdb.ts';
 import { keysOf, silverDigests } from '../support/lake-reader.ts';
-import { compareWithDuckDB } from '../support/oracle.ts';
+import { compareBronzeWithCsv, compareWithDuckDB } from '../support/oracle.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const MARKET = { symbols: 12, bars: 6000, longest: 2500, lastDate: '2026-11-20' };
@@ -66,6 +68,27 @@ describe('resample', () => {
     await queryDuckDB(`COPY (SELECT * REPLACE (CASE WHEN row_number() OVER () = 1 THEN close + 0.01 ELSE close END AS close)
       FROM '${key}') TO '${key}' (FORMAT parquet)`);
     expect((await compareWithDuckDB(folder, 5)).differences).toBe(2);
+  });
+
+  test('bronze has the bars of the CSV file it came from, as DuckDB reads it; and that comparison can fail', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(`${folder}/bars.csv`, [...toCsv(syntheticMarket(MARKET))].join(''));
+    await ingestCsv(fileStore(folder), [`${folder}/bars.csv`], { consolidated: true });
+    expect(await compareBronzeWithCsv(folder, `${folder}/bars.csv`)).toEqual({
+      bars: 6000,
+      notInFile: 0,
+      notInBronze: 0,
+    });
+    const lines = (await readFile(`${folder}/bars.csv`, 'utf8')).split('\n');
+    await writeFile(
+      `${folder}/bars.csv`,
+      [...lines.slice(0, 9), lines[9]!.replace(/,\d+,/, ',0.5,'), ...lines.slice(11)].join('\n'),
+    );
+    expect(await compareBronzeWithCsv(folder, `${folder}/bars.csv`)).toEqual({
+      bars: 6000,
+      notInFile: 2,
+      notInBronze: 1,
+    });
   });
 
   test('writes month files by the first session, sorted by symbol and date, with an open group at the end', async () => {

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { PassThrough } from 'node:stream';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { runCommandLine } from '../../src/runtime/command-line.ts';
 import { syntheticMarket, toCsv } from '../../src/runtime/synthetic-market.ts';
 import { temporaryFolder } from '../support/temporary.ts';
@@ -91,6 +92,55 @@ describe('batch-layer', () => {
     expect(code).toBe(2);
     expect(stdout).toBe('');
     expect(stderr).not.toBe('');
+    if (args.length > 0) expect((await run(...args, '--json')).json()).toMatchObject({ error: { code: 'BadInput' } });
+  });
+
+  test('takes its defaults from the environment', async () => {
+    const { csv, folder } = await lakeWith(HEADER + GOOD);
+    vi.stubEnv('LAKE_URL', `file:${folder}/elsewhere`);
+    vi.stubEnv('RESAMPLING_INTERVALS', '4,6');
+    vi.stubEnv('RETENTION_DAYS', '100000');
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    await run('ingest', 'csv', csv);
+    expect((await run('consolidate', '--json')).json()).toMatchObject({ written: 1, dailyFilesDeleted: 0 });
+    expect((await run('resample', '--json')).json()).toMatchObject({ intervals: [{ interval: 4 }, { interval: 6 }] });
+    expect(await readdir(`${folder}/elsewhere`)).toContain('silver');
+    vi.stubEnv('MAX_WORKERS', 'many');
+    expect((await run('consolidate')).code).toBe(2);
+    vi.stubEnv('MAX_WORKERS', '3');
+    vi.stubEnv('MODE', 'full');
+    expect((await run('consolidate')).code).toBe(0);
+  });
+
+  test('shows progress on a terminal, and only there', async () => {
+    const { csv, lake } = await lakeWith(HEADER + GOOD);
+    const terminal = Object.assign(new PassThrough(), {
+      isTTY: true,
+      columns: 80,
+      cursorTo: () => true,
+      clearLine: () => true,
+    });
+    let shown = '';
+    terminal.on('data', (chunk) => {
+      shown += chunk;
+    });
+    const stderr = terminal as unknown as NodeJS.WriteStream;
+    const code = await runCommandLine(['ingest', 'csv', csv, ...lake], { stdout: capture(() => undefined), stderr });
+    expect(code).toBe(0);
+    expect(shown).toMatch(/write +.*1\/1/);
+    expect((await run('ingest', 'csv', csv, ...lake)).stderr).toBe('');
+  });
+
+  test('exit code 1 where every symbol failed', async () => {
+    const { csv, folder, lake } = await lakeWith(HEADER + GOOD);
+    await run('ingest', 'csv', csv, ...lake, '--consolidated');
+    await writeFile(`${folder}/lake/bronze/raw_ohlcv/symbol=AAPL/data.parquet`, 'no Parquet');
+    expect((await run('ingest', 'csv', csv, ...lake, '--consolidated')).code).toBe(1);
+    expect((await run('consolidate', '--mode', 'full', ...lake)).code).toBe(1);
+    expect((await run('resample', ...lake)).code).toBe(1);
+    expect((await run('resample', '--symbols', 'NONE', ...lake)).code).toBe(1);
   });
 
   test('exit code 1 and one JSON object where the job fails', async () => {
@@ -122,10 +172,18 @@ describe('batch-layer', () => {
     const first = await run('demo', '--dir', folder, '--json');
     expect(first.code).toBe(0);
     expect(first.json().resampled).toMatchObject({ symbols: 102, bars: 256_365, failed: [] });
-    expect(first.json().preview.at(-1)).toMatchObject({ endDate: '2018-05-11', close: 188.589996, complete: true });
+    expect(first.json().preview.rows.at(-1)).toMatchObject({
+      endDate: '2018-05-11',
+      close: 188.589996,
+      complete: true,
+    });
     const second = await run('demo', '--dir', folder, '--json');
     for (const { filesWritten } of second.json().resampled.intervals) expect(filesWritten).toBe(0);
-    expect((await run('demo', '--dir', folder)).stdout).toContain('read_parquet');
+    await writeFile(`${folder}/lake/bronze/raw_ohlcv/symbol=AAAA/data.parquet`, 'no Parquet');
+    const damaged = await run('demo', '--dir', folder);
+    expect(damaged.stdout).toContain('read_parquet');
+    expect(damaged.stdout).toContain('CorruptObject');
+    expect(damaged.code).toBe(3);
   });
 });
 

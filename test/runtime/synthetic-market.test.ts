@@ -33,6 +33,17 @@ describe('syntheticMarket', () => {
     expect([...syntheticMarket(MARKET)]).toEqual(histories);
   });
 
+  test.each([
+    [1, 1],
+    [7, 7],
+    [1, 30],
+    [3, 90],
+    [40, 41],
+  ])('%i symbols can have %i bars', (symbols, bars) => {
+    const made = [...syntheticMarket({ ...MARKET, symbols, bars, longest: 30 })];
+    expect(made.reduce((sum, history) => sum + history.bars.session.length, 0)).toBe(bars);
+  });
+
   test('refuses what cannot be', () => {
     expect(() => [...syntheticMarket({ ...MARKET, bars: 10 })]).toThrow(/expected 300 to/);
   });
