@@ -89,7 +89,8 @@ function fromData({ type }: ColumnSpec, data: Data): ColumnValues {
   switch (type) {
     case 'utf8': {
       const from = data.valueOffsets[0] as number;
-      const offsets = Int32Array.from(data.valueOffsets.subarray(0, length + 1), (offset: number) => offset - from);
+      const offsets = (data.valueOffsets as Int32Array).slice(0, length + 1);
+      if (from !== 0) for (let i = 0; i <= length; i++) offsets[i]! -= from;
       return { offsets, bytes: data.values.slice(from, from + offsets[length]!) };
     }
     case 'bool':

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 
 const WORD_BYTES = 8;
 const FIRST_ROWS = 16;
+/** Buffers in one write: the system's limit. */
+const MAX_BUFFERS = 1024;
 
 /** Rows sorted into partitions, in memory as long as they fit and in a temporary file beyond. */
 export interface Spill {
@@ -68,15 +70,18 @@ export function openSpill({ words, maxBytes }: { readonly words: number; readonl
     isFull: () => allocated >= maxBytes,
     async flush() {
       file ??= await openFile();
+      const buffers: Uint8Array[] = [];
+      const from = end;
       for (const partition of partitions.values()) {
         const bytes = partition.length * WORD_BYTES;
         if (bytes === 0) continue;
-        await writeFully(file, new Uint8Array(partition.buffer.buffer, 0, bytes), end);
+        buffers.push(new Uint8Array(partition.buffer.buffer, 0, bytes));
         partition.extents.push({ at: end, bytes });
         partition.buffer = new Float64Array();
         partition.length = 0;
         end += bytes;
       }
+      await writeFully(file, buffers, from);
       allocated = 0;
     },
     partitions: () => [...partitions.keys()].sort((a, b) => a - b),
@@ -102,9 +107,14 @@ export function openSpill({ words, maxBytes }: { readonly words: number; readonl
   };
 }
 
-async function writeFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+async function writeFully(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
+  let at = position;
+  for (let i = 0; i < buffers.length; i += MAX_BUFFERS) {
+    const some = buffers.slice(i, i + MAX_BUFFERS);
+    const { bytesWritten } = await file.writev(some, at);
+    const length = some.reduce((sum, buffer) => sum + buffer.length, 0);
+    if (bytesWritten !== length) throw new Error(`temporary file took ${bytesWritten} of ${length} bytes`);
+    at += length;
   }
 }
 

@@ -8,7 +8,7 @@ import { formatMonth, formatSession } from '../session.ts';
 import type { Checkpoint, Claim } from './checkpoint.ts';
 import { deleteMonth, keepOthers, listMonths, writeMonth } from './month-files.ts';
 
-const CONCURRENT_FILES = 4;
+const CONCURRENT_FILES = 8;
 
 export interface WriteIntervalOptions {
   /** Months that groups were made for. */
