@@ -19,8 +19,9 @@ import { decodeFile } from './wasm.ts';
 
 // Uncompressed, Snappy, GZIP, Brotli, LZ4, ZSTD, LZ4_RAW: all but LZO, which no decoder has.
 const CODECS = [0, 1, 2, 4, 5, 6, 7];
-/** What one row group may decode to: 130 times what this library writes. A 66 KB file can expand to 160 MB. */
-const MAX_GROUP_BYTES = 2 ** 30;
+/** What may be decoded at once: 130 times a row group of this library. A 66 KB file can expand to 160 MB. */
+const MAX_BYTES = 2 ** 30;
+const VALUE_BYTES = 8;
 
 const columnDigests = z.record(z.string(), z.string().regex(/^[0-9a-f]{16}$/));
 
@@ -39,6 +40,7 @@ export interface DecodedTable {
 export function decodeTable(schema: TableSchema, file: Uint8Array, place: string): DecodedTable {
   const footer = splitFooter(file, place);
   const expected = checkFooter(schema, footer, place);
+  checkSize(footer.rowGroups, place);
   const parts = decodeFile(file, footer.rows, undefined, place, (batches) =>
     batches.map((batch) => fromRecordBatch(schema, batch, place, 'CorruptObject')),
   );
@@ -117,13 +119,11 @@ export function checkFooter(schema: TableSchema, footer: Footer, place: string):
   const fail = (what: string): never => {
     throw new BatchLayerError('CorruptObject', `${place}: ${what}`);
   };
-  for (const { name } of schema)
-    if (!footer.columns.includes(name)) fail(`has columns ${footer.columns}: expected ${name}`);
-  for (const { columns } of footer.rowGroups) {
-    const bytes = columns.reduce((sum, { uncompressedSize }) => sum + uncompressedSize, 0);
-    if (!(bytes >= 0 && bytes <= MAX_GROUP_BYTES))
-      fail(`a row group decodes to ${bytes} bytes: expected ${MAX_GROUP_BYTES} at most`);
-    const unknown = columns.find(({ codec }) => !CODECS.includes(codec));
+  const absent = schema.find(({ name }) => !footer.columns.includes(name));
+  if (absent) fail(`has columns ${footer.columns}: expected ${absent.name}`);
+  for (const group of footer.rowGroups) {
+    checkSize([group], place);
+    const unknown = group.columns.find(({ codec }) => !CODECS.includes(codec));
     if (unknown) fail(`column ${unknown.name} has unknown codec ${unknown.codec}`);
   }
   const metadata = metadataOf(footer);
@@ -131,7 +131,23 @@ export function checkFooter(schema: TableSchema, footer: Footer, place: string):
   if (digest === undefined) return fail('carries no digest: not written by this library');
   if (metadata.metadata_digest !== sealMetadata(metadata).metadata_digest) fail('its metadata is damaged');
   if (rows !== String(footer.rows)) fail(`has ${footer.rows} rows: expected ${rows}`);
-  return { rows: footer.rows, digest, columns: columnDigests.parse(JSON.parse(columns ?? '{}')) };
+  try {
+    return { rows: footer.rows, digest, columns: columnDigests.parse(JSON.parse(columns ?? '')) };
+  } catch (error) {
+    throw new BatchLayerError('CorruptObject', `${place}: its column digests cannot be read`, { cause: error });
+  }
+}
+
+// Sizes in a footer are those of encoded pages; a run of one value is a few bytes in a page and eight a row in memory.
+function checkSize(groups: readonly RowGroup[], place: string): void {
+  let bytes = 0;
+  for (const { rows, columns } of groups) {
+    const encoded = columns.reduce((sum, { uncompressedSize }) => sum + uncompressedSize, 0);
+    bytes += Math.max(encoded, rows * columns.length * VALUE_BYTES);
+  }
+  if (!(bytes >= 0 && bytes <= MAX_BYTES)) {
+    throw new BatchLayerError('CorruptObject', `${place}: decodes to ${bytes} bytes: expected ${MAX_BYTES} at most`);
+  }
 }
 
 /**

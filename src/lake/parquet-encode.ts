@@ -28,28 +28,25 @@ export function createEncoder(
   const groups: Struct[] = [];
   let template: Footer | undefined;
   let size = 0;
+  const encode = (columns: Columns) => encodeBatch(schema, toRecordBatch(schema, columns), codec);
 
   // The encoder makes a whole file of every row group; its pages are kept, its footer is merged into the one at the end.
   function write(columns: Columns): Uint8Array {
     digester.update(columns);
-    const file = encodeBatch(schema, toRecordBatch(schema, columns), codec);
+    const file = encode(columns);
     const footer = splitFooter(file, 'encoded row group');
     template ??= footer;
     const [head, ...others] = footer.rowGroups;
     if (head === undefined) return new Uint8Array();
-    if (others.length > 0)
+    if (others.length > 0) {
       throw new Error(`${columns.length} rows became ${footer.rowGroups.length} row groups: expected one`);
+    }
     const start = Math.min(...head.columns.map((column) => column.start));
     const end = Math.max(...head.columns.map((column) => column.start + column.size));
     const magic = size === 0 ? parquetMagic() : new Uint8Array();
     const at = size + magic.length;
-    groups.push(
-      moveRowGroup(
-        head,
-        head.columns.map(() => at - start),
-        groups.length,
-      ),
-    );
+    const moves = head.columns.map(() => at - start);
+    groups.push(moveRowGroup(head, moves, groups.length));
     size = at + end - start;
     return concatBytes([magic, file.subarray(start, end)]);
   }
@@ -58,16 +55,13 @@ export function createEncoder(
     write,
     finish(metadata = {}) {
       // A file without rows has its schema all the same.
-      if (template === undefined)
-        template = splitFooter(
-          encodeBatch(schema, toRecordBatch(schema, emptyColumns(schema)), codec),
-          'encoded schema',
-        );
+      template ??= splitFooter(encode(emptyColumns(schema)), 'encoded schema');
       const digest = digester.finish();
       const own = { rows: String(digest.rows), digest: digest.digest, column_digests: JSON.stringify(digest.columns) };
       const entries = [...template.metadata].filter(([key]) => key === 'ARROW:schema');
-      for (const [key, value] of Object.entries(sealMetadata({ ...own, ...metadata })))
+      for (const [key, value] of Object.entries(sealMetadata({ ...own, ...metadata }))) {
         entries.push([`${PREFIX}${key}`, value]);
+      }
       const footer = encodeFooter(template, groups, new Map(entries));
       return { bytes: size === 0 ? concatBytes([parquetMagic(), footer]) : footer, digest };
     },

@@ -1,5 +1,6 @@
 import type { Bars } from '../bars.ts';
 import { readConsolidated } from '../lake/consolidated.ts';
+import { mapAll } from '../lake/map-all.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
@@ -33,7 +34,8 @@ export async function collectGroups(
     }
   };
   for (let from = 0; from < symbols.length; from += CONCURRENT_SYMBOLS) {
-    const histories = await Promise.all(symbols.slice(from, from + CONCURRENT_SYMBOLS).map(read));
+    const some = symbols.slice(from, from + CONCURRENT_SYMBOLS);
+    const histories = await mapAll(some, read, { concurrency: CONCURRENT_SYMBOLS, signal });
     for (const [i, history] of histories.entries()) {
       if (!history || history.session.length === 0) continue;
       const groups = resampleBars(history, Int32Array.of(0, history.session.length), intervals);

@@ -1,0 +1,167 @@
+import { Command, Option } from 'commander';
+import { ingestCsv } from '../ingest/index.ts';
+import { consolidate, openStore } from '../lake/index.ts';
+import type { OnProgress } from '../progress.ts';
+import { INTERVALS, resample } from '../resample/index.ts';
+import { runDemo } from './demo.ts';
+import { countOption, lakeOption, parseIntervals, parseSymbol, symbolsOption } from './options.ts';
+import { describeConsolidate, describeDemo, describeIngest, describeResample } from './results.ts';
+
+/** Exit codes; `incomplete` is done, with some rows or symbols failed. */
+export const EXIT = { done: 0, failed: 1, badUsage: 2, incomplete: 3 } as const;
+
+/** What a command came to. */
+export interface Outcome {
+  readonly result: object;
+  /** For people. */
+  readonly text: string;
+  readonly exitCode: number;
+}
+
+/** What a command is run with. */
+export interface Context {
+  readonly onProgress: OnProgress;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Runs a command's work, prints what it came to and keeps the exit code. */
+export type Execute = (command: Command, work: (context: Context) => Promise<Outcome>) => Promise<void>;
+
+/** The commands and their options. */
+export function createProgram(execute: Execute): Command {
+  const program = new Command('batch-layer')
+    .description('Daily stock bars in a Parquet lake: ingest, consolidate, resample.')
+    .addHelpText(
+      'after',
+      example('batch-layer demo', 'batch-layer ingest csv bars.csv --consolidated', 'batch-layer resample'),
+    );
+
+  addCommand(program, 'demo', 'Run the whole pipeline on an embedded lake, with real and synthetic bars.')
+    .option('--dir <dir>', 'folder for the lake', 'batch-layer-demo')
+    .addHelpText('after', example('batch-layer demo', 'batch-layer demo --dir /tmp/demo --json'))
+    .action((options, command) =>
+      execute(command, async (context) => {
+        const result = await runDemo({ dir: options.dir, ...context });
+        return {
+          result,
+          text: describeDemo(result),
+          exitCode: exitCodeOf(result.failed.length, result.resampled.symbols),
+        };
+      }),
+    );
+
+  const ingest = program.command('ingest').description('Bring bars into bronze.');
+  addCommand(
+    ingest,
+    'csv',
+    'Bars from CSV files (.gz too), with the columns symbol,date,open,high,low,close,volume[,vwap,trades].',
+  )
+    .argument('<file...>', 'CSV files')
+    .option('--consolidated', "write each symbol's data.parquet at once (bulk history) instead of one file a session")
+    .addOption(
+      new Option('--symbol <symbol>', 'the symbol of all rows, for files without that column').argParser(parseSymbol),
+    )
+    .addOption(lakeOption())
+    .addHelpText(
+      'after',
+      `${example('batch-layer ingest csv bars.csv', 'batch-layer ingest csv history.csv.gz --consolidated --lake file:./lake')}
+Lines that are wrong are named with file and line and counted; the others land, and the exit code is 3.`,
+    )
+    .action((files, options, command) =>
+      execute(command, async (context) => {
+        const { consolidated, symbol } = options;
+        const result = await ingestCsv(openStore(options.lake), files, { consolidated, symbol, ...context });
+        return {
+          result,
+          text: describeIngest(result),
+          exitCode: exitCodeOf(result.failed.length, result.symbols, result.rejected),
+        };
+      }),
+    );
+
+  addCommand(
+    program,
+    'consolidate',
+    "Merge daily files into each symbol's data.parquet, and delete those merged and older than the retention.",
+  )
+    .addOption(
+      new Option('--mode <mode>', 'pass over unchanged symbols, or read all')
+        .choices(['incremental', 'full'])
+        .default('incremental')
+        .env('MODE'),
+    )
+    .addOption(symbolsOption())
+    .addOption(countOption('--max-workers <n>', 'symbols at the same time', 1).default(10).env('MAX_WORKERS'))
+    .addOption(
+      countOption('--retention-days <n>', 'calendar days that daily files are kept', 0)
+        .default(30)
+        .env('RETENTION_DAYS'),
+    )
+    .addOption(lakeOption())
+    .addHelpText(
+      'after',
+      example('batch-layer consolidate', 'batch-layer consolidate --mode full --symbols AAPL,BRK.B'),
+    )
+    .action((options, command) =>
+      execute(command, async (context) => {
+        const { mode, symbols, maxWorkers, retentionDays } = options;
+        const result = await consolidate(openStore(options.lake), {
+          mode,
+          symbols,
+          maxWorkers,
+          retentionDays,
+          ...context,
+        });
+        return {
+          result,
+          text: describeConsolidate(result),
+          exitCode: exitCodeOf(result.failed.length, result.symbols - result.failed.length),
+        };
+      }),
+    );
+
+  addCommand(program, 'resample', 'Resample consolidated bars into the month files of silver.')
+    .addOption(
+      new Option('--intervals <list>', 'sessions a group has')
+        .argParser(parseIntervals)
+        .default(INTERVALS, INTERVALS.join(','))
+        .env('RESAMPLING_INTERVALS'),
+    )
+    .addOption(symbolsOption())
+    .option('--force-full', 'write every month file anew, and rebuild damaged checkpoints')
+    .addOption(lakeOption())
+    .addHelpText(
+      'after',
+      example(
+        'batch-layer resample',
+        'batch-layer resample --intervals 5,21 --symbols AAPL',
+        'batch-layer resample --force-full',
+      ),
+    )
+    .action((options, command) =>
+      execute(command, async (context) => {
+        const { intervals, symbols, forceFull } = options;
+        const result = await resample(openStore(options.lake), { intervals, symbols, forceFull, ...context });
+        return { result, text: describeResample(result), exitCode: exitCodeOf(result.failed.length, result.symbols) };
+      }),
+    );
+  return program;
+}
+
+function addCommand(parent: Command, name: string, description: string): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .option('--json', 'print one result object on stdout')
+    .showHelpAfterError('(--help tells more)');
+}
+
+/** Where symbols failed and none was done, the job has failed. */
+function exitCodeOf(failed: number, done: number, rejected = 0): number {
+  if (failed > 0 && done === 0) return EXIT.failed;
+  return failed > 0 || rejected > 0 ? EXIT.incomplete : EXIT.done;
+}
+
+function example(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
+}
