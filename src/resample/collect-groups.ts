@@ -33,9 +33,17 @@ export async function collectGroups(
       return undefined;
     }
   };
-  for (let from = 0; from < symbols.length; from += CONCURRENT_SYMBOLS) {
+  const readFrom = (from: number): Promise<(Bars | undefined)[]> => {
     const some = symbols.slice(from, from + CONCURRENT_SYMBOLS);
-    const histories = await mapAll(some, read, { concurrency: CONCURRENT_SYMBOLS, signal });
+    const histories = mapAll(some, read, { concurrency: CONCURRENT_SYMBOLS, signal });
+    // Read ahead, it may fail while nobody waits for it; whoever does learns of it all the same.
+    histories.catch(() => undefined);
+    return histories;
+  };
+  let ahead = readFrom(0);
+  for (let from = 0; from < symbols.length; from += CONCURRENT_SYMBOLS) {
+    const histories = await ahead;
+    ahead = readFrom(from + CONCURRENT_SYMBOLS);
     for (const [i, history] of histories.entries()) {
       if (!history || history.session.length === 0) continue;
       const groups = resampleBars(history, Int32Array.of(0, history.session.length), intervals);
