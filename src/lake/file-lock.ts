@@ -74,7 +74,8 @@ async function tryAcquire(owner: LockOwner, path: string): Promise<boolean> {
 // Breaking is exclusive too. A dead owner never comes back, so under the lock on breaking, the content tells for certain
 // whether this is still the dead one's lock or already the next one's.
 async function breakLock(owner: LockOwner, path: string, dead: string): Promise<void> {
-  const breaking = `${path}.breaking`;
+  // No key has a # in it, so this is no key's lock.
+  const breaking = `${path}#breaking`;
   if (!(await tryAcquire(owner, breaking))) return;
   try {
     if ((await readOwner(path)) === dead) await unlink(path);

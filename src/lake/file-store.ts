@@ -56,8 +56,9 @@ export function fileStore(root: string): ObjectStore {
         signal?.throwIfAborted();
         await file.writeFile(chunk);
       }
+      const now = Math.floor((performance.timeOrigin + performance.now()) * 1000) / 1e6;
+      await file.utimes(now, now);
       await file.sync();
-      await setModified(file, microseconds());
       return path;
     } catch (error) {
       await unlink(path);
@@ -251,14 +252,6 @@ async function statOrNone(path: string): Promise<BigIntStats | undefined> {
 
 function etagOf(stats: BigIntStats): string {
   return [stats.mtimeNs, stats.ino, stats.size].map((part) => part.toString(36)).join('-');
-}
-
-function microseconds(): number {
-  return Math.floor((performance.timeOrigin + performance.now()) * 1000);
-}
-
-async function setModified(file: FileHandle, atMicroseconds: number): Promise<void> {
-  await file.utimes(atMicroseconds / 1e6, atMicroseconds / 1e6);
 }
 
 function isCode(error: unknown, code: string): boolean {

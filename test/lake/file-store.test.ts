@@ -73,7 +73,7 @@ describe('fileStore', () => {
     await mkdir(`${folder}/.batch-layer/locks`, { recursive: true });
     await mkdir(`${folder}/.batch-layer/staged`, { recursive: true });
     const name = `${dead.pid}@${ownerName().split('@')[1]}@x`;
-    for (const lock of ['a', 'a.breaking', `owner-${name}`])
+    for (const lock of ['a', 'a#breaking', `owner-${name}`])
       await writeFile(`${folder}/.batch-layer/locks/${lock}`, name);
     await writeFile(`${folder}/.batch-layer/staged/${name}-1`, 'half');
     await fileStore(folder).put('a', Buffer.from('x'));
