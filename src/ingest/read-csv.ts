@@ -62,7 +62,7 @@ function split(content: string): Pick<CsvLine, 'fields' | 'problem'> {
   if (content.length > MAX_LINE_LENGTH) return { fields: [], problem: `longer than ${MAX_LINE_LENGTH} characters` };
   if (!content.includes('"')) return { fields: content.split(',') };
   try {
-    return { fields: (parse(content, { relax_column_count: true }) as string[][])[0] ?? [] };
+    return { fields: (parse(content, { relax_column_count: true, record_delimiter: '\n' }) as string[][])[0] ?? [] };
   } catch {
     return { fields: [], problem: 'a quote is not closed, or stands inside a field' };
   }

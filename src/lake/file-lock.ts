@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
 import { link, readFile, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,14 +12,23 @@ export interface LockOwner {
   readonly path: string;
 }
 
-const HOST = hostname().replaceAll(/[^A-Za-z0-9.-]/g, '');
-const ownNames = new Set<string>();
+// Process ids mean something on one host only, and there in one namespace of them (a container has its own).
+const HOST = `${hostname()}${pidNamespace()}`.replaceAll(/[^A-Za-z0-9.-]/g, '');
+/** When this process began, in milliseconds of a clock that is never set: the same in all its threads. */
+const STARTED_MS = Math.round(Number(process.hrtime.bigint()) / 1e6 - process.uptime() * 1000);
+const SAME_START_MS = 50;
 
-/** A name that no other owner has: process id, host and a random part. */
+/** A name that no other owner has: process id, host, start of the process and a random part. */
 export function ownerName(): string {
-  const name = `${process.pid}@${HOST}@${randomUUID()}`;
-  ownNames.add(name);
-  return name;
+  return `${process.pid}@${HOST}@${STARTED_MS}@${randomUUID()}`;
+}
+
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
 }
 
 /**
@@ -89,13 +99,13 @@ async function readOwner(path: string): Promise<string | undefined> {
 }
 
 /**
- * Whether the owner that a name begins with is certainly gone. Of a process of another host nothing is known; one with
- * this process's id but another random part was here before it (containers count from 1 again).
+ * Whether the owner that a name begins with is certainly gone. Of a process of another host or container nothing is known;
+ * one with this process's id and another start was here before it.
  */
 export function isDead(name: string): boolean {
-  const [pid, host] = name.split('@');
+  const [pid, host, startedMs] = name.split('@');
   if (host !== HOST) return false;
-  if (Number(pid) === process.pid) return ![...ownNames].some((own) => name.startsWith(own));
+  if (Number(pid) === process.pid) return Math.abs(Number(startedMs) - STARTED_MS) >= SAME_START_MS;
   try {
     process.kill(Number(pid), 0);
     return false;

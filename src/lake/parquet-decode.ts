@@ -139,6 +139,7 @@ export function checkFooter(schema: TableSchema, footer: Footer, place: string):
 }
 
 // Sizes in a footer are those of encoded pages; a run of one value is a few bytes in a page and eight a row in memory.
+// (How long strings get, a footer does not tell: symbols are short, and a forged dictionary is not kept out here.)
 function checkSize(groups: readonly RowGroup[], place: string): void {
   let bytes = 0;
   for (const { rows, columns } of groups) {

@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { concatBytes } from './columns.ts';
 
 const WORD_BYTES = 8;
 const FIRST_ROWS = 16;
-/** Buffers in one write: the system's limit. */
-const MAX_BUFFERS = 1024;
+const WRITE_BYTES = 4 * 2 ** 20;
+/** Node counts the bytes of a write in 32 bits. */
+const MAX_WRITE_BYTES = 2 ** 30;
 
 /** Rows sorted into partitions, in memory as long as they fit and in a temporary file beyond. */
 export interface Spill {
@@ -107,20 +109,29 @@ export function openSpill({ words, maxBytes }: { readonly words: number; readonl
   };
 }
 
+/** Writes buffers one after the other, small ones gathered into large writes. */
 async function writeFully(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
   let at = position;
-  for (let i = 0; i < buffers.length; i += MAX_BUFFERS) {
-    const some = buffers.slice(i, i + MAX_BUFFERS);
-    const { bytesWritten } = await file.writev(some, at);
-    const length = some.reduce((sum, buffer) => sum + buffer.length, 0);
-    if (bytesWritten !== length) throw new Error(`temporary file took ${bytesWritten} of ${length} bytes`);
-    at += length;
+  for (let i = 0; i < buffers.length; ) {
+    const gathered: Uint8Array[] = [];
+    for (let bytes = 0; i < buffers.length && bytes < WRITE_BYTES; i++) {
+      gathered.push(buffers[i]!);
+      bytes += buffers[i]!.length;
+    }
+    const chunk = concatBytes(gathered);
+    for (let done = 0; done < chunk.length; ) {
+      const length = Math.min(chunk.length - done, MAX_WRITE_BYTES);
+      const { bytesWritten } = await file.write(chunk, done, length, at);
+      done += bytesWritten;
+      at += bytesWritten;
+    }
   }
 }
 
 async function readFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
-    const { bytesRead } = await file.read(bytes, done, bytes.length - done, position + done);
+    const length = Math.min(bytes.length - done, MAX_WRITE_BYTES);
+    const { bytesRead } = await file.read(bytes, done, length, position + done);
     if (bytesRead === 0) throw new Error('temporary file is shorter than what was written to it');
     done += bytesRead;
   }

@@ -67,7 +67,8 @@ export function writeBars(store: ObjectStore, key: string, { codec, ...call }: W
     write: (batch, _encoding, done) => void add(batch).then(() => done(), done),
     final: (done) => void finish().then(() => done(), done),
     destroy(error, done) {
-      const isClosedEarly = !bytes.writableEnded;
+      // Not ended for the store: what it has not taken yet it must not take for the whole.
+      const isClosedEarly = !bytes.readableEnded;
       if (isClosedEarly) bytes.destroy(error ?? new Error(`${key}: stream closed before its end`));
       // Only when the store has put everything away is the stream closed.
       written.then(

@@ -1,8 +1,8 @@
-import { hasCode } from '../errors.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
 import { type Columns, columnOf, concatColumns, runsOfUtf8, sliceColumns, type Utf8Values } from '../lake/columns.ts';
 import { digestColumns } from '../lake/digest.ts';
 import { parseSilverKey, silverKey, silverPrefix } from '../lake/keys.ts';
-import { decodeTable, metadataOf, openFooter } from '../lake/parquet-decode.ts';
+import { checkFooter, type DecodedTable, decodeTable, metadataOf, openFooter } from '../lake/parquet-decode.ts';
 import { encodeTable } from '../lake/parquet-encode.ts';
 import { SILVER_SCHEMA } from '../lake/silver.ts';
 import { conditionOf, type ObjectStore, type StoreCall } from '../lake/store.ts';
@@ -95,7 +95,8 @@ export async function keepOthers(
   isKept: (symbol: string) => boolean,
   call?: StoreCall,
 ): Promise<Columns> {
-  const { columns } = decodeTable(SILVER_SCHEMA, (await store.get(key, call)).body, key);
+  const { body } = await store.get(key, call);
+  const { columns } = decodeOrAdvise(body, key);
   const kept = symbolRuns(columns).filter(({ symbol }) => isKept(symbol));
   const runs = [...kept, ...symbolRuns(made)].sort((a, b) => compareSymbols(a.symbol, b.symbol));
   if (runs.length === 0) return made;
@@ -103,6 +104,16 @@ export async function keepOthers(
     SILVER_SCHEMA,
     runs.map(({ source, from, to }) => sliceColumns(SILVER_SCHEMA, source, from, to)),
   );
+}
+
+function decodeOrAdvise(body: Uint8Array, key: string): DecodedTable {
+  try {
+    return decodeTable(SILVER_SCHEMA, body, key);
+  } catch (error) {
+    if (!hasCode(error, 'CorruptObject')) throw error;
+    const advice = 'it has groups of symbols that are not resampled now; delete it, and resample those symbols too';
+    throw new BatchLayerError('CorruptObject', `${error.message}; ${advice}`, { cause: error });
+  }
 }
 
 function symbolRuns(source: Columns) {
@@ -162,9 +173,11 @@ async function readEpoch(
     const info = await store.head(key, call);
     etag = info.etag;
     const read = (start: number, end: number) => store.getRange(key, { ...call, start, end, ifMatch: info.etag });
-    const { epoch } = metadataOf(await openFooter(read, info.size, key));
-    return { epoch: Number(epoch ?? 0), etag };
+    const footer = await openFooter(read, info.size, key);
+    checkFooter(SILVER_SCHEMA, footer, key);
+    return { epoch: Number(metadataOf(footer).epoch ?? 0), etag };
   } catch (error) {
+    if (hasCode(error, 'Conflict')) return readEpoch(store, key, call);
     if (hasCode(error, 'NotFound', 'CorruptObject')) return { epoch: 0, etag };
     throw error;
   }

@@ -58,7 +58,7 @@ const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
  * others go on.
  *
  * @throws BatchLayerError `BadInput` for wrong options, `Fenced` where a later run took over, `CorruptObject` for a
- *   damaged checkpoint
+ *   damaged checkpoint, and for a damaged month file with groups of symbols that are not resampled in this run
  *
  * @example
  * const { intervals, failed } = await resample(openStore('file:./lake'), { intervals: [3, 5] });

@@ -31,6 +31,13 @@ describe('readCsv', () => {
     );
   });
 
+  test('a carriage return inside a line ends no record: nothing is dropped without a word', async () => {
+    const found = await read('"A",1\rB,2\r"C",3\n"D",4\r\n');
+    expect(found.map(({ line }) => line)).toEqual([1, 2]);
+    expect(found[0]!.problem ?? found[0]!.fields.length).not.toBe(2);
+    expect(found[1]!.fields).toEqual(['D', '4']);
+  });
+
   test('a line that is too long is one bad line, wherever it stands, and the others are read', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 65_000, max: 3_000_000 }), fc.boolean(), async (length, isLast) => {

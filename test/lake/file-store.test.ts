@@ -57,13 +57,14 @@ describe('fileStore', () => {
 
   test('takes for dead only who certainly is', () => {
     const mine = ownerName();
-    const [pid, host] = mine.split('@') as [string, string];
+    const [pid, host, started] = mine.split('@') as [string, string, string];
     expect(isDead(mine)).toBe(false);
-    expect(isDead(`${mine}-17`)).toBe(false);
-    expect(isDead(`${pid}@${host}@another`)).toBe(true);
-    expect(isDead(`${process.ppid}@${host}@x`)).toBe(false);
-    expect(isDead(`999999999@${host}@x`)).toBe(true);
-    expect(isDead(`999999999@elsewhere@x`)).toBe(false);
+    // Another thread, or another copy of the package, of this process; a file that it stages.
+    expect(isDead(`${pid}@${host}@${started}@another-17`)).toBe(false);
+    expect(isDead(`${pid}@${host}@${Number(started) - 1000}@x`)).toBe(true);
+    expect(isDead(`${process.ppid}@${host}@0@x`)).toBe(false);
+    expect(isDead(`999999999@${host}@0@x`)).toBe(true);
+    expect(isDead(`999999999@elsewhere@0@x`)).toBe(false);
   });
 
   test('breaks the lock of a dead process, and sweeps what it left', async () => {

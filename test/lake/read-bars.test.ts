@@ -163,4 +163,22 @@ describe('readBars and writeBars', () => {
     expect(closed.errored).toBeNull();
     expect(await Array.fromAsync(fileStore(folder).list(''))).toEqual([]);
   });
+
+  test('an abort while the store has yet to take the end leaves no object', async () => {
+    const store = memoryStore();
+    const slow: ObjectStore = {
+      ...store,
+      async putStream(key, chunks, call) {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        return store.putStream(key, chunks, { ...call, signal: undefined });
+      },
+    };
+    const signal = AbortSignal.timeout(50);
+    const write = pipeline(Readable.from(cutIntoBatches(market, 10).slice(0, 1)), writeBars(slow, 'late.parquet'), {
+      signal,
+    });
+    await expect(write).rejects.toMatchObject({ name: 'AbortError' });
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await expect(store.head('late.parquet')).rejects.toMatchObject({ code: 'NotFound' });
+  });
 });

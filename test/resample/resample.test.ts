@@ -272,6 +272,26 @@ describe('resample', () => {
     expect(await silverDigests(store)).toEqual(before);
   });
 
+  test('a month file whose epoch is damaged fences nobody and is replaced', async () => {
+    const store = await smallLake('A');
+    await resample(store, { intervals: [3] });
+    const before = await silverDigests(store);
+    const [key] = await keysOf(store, 'silver/');
+    const { body } = await store.get(key!);
+    const at = new TextDecoder('latin1').decode(body).indexOf('batch_layer.epoch') + 'batch_layer.epoch'.length + 2;
+    expect(String.fromCharCode(body[at]!)).toBe('1');
+    for (const digit of ['9', 'q']) {
+      body[at] = digit.charCodeAt(0);
+      await store.put(key!, body);
+      await resample(store, { intervals: [3] });
+      expect(await silverDigests(store)).toEqual(before);
+    }
+    const damaged = body.slice(0, 100);
+    await store.put(key!, damaged);
+    const kept = resample(store, { intervals: [3], symbols: ['NONE'] });
+    await expect(kept).rejects.toMatchObject({ code: 'CorruptObject', message: expect.stringContaining('delete it') });
+  });
+
   test('two runs that rebuild a damaged checkpoint get different epochs', async () => {
     const store = await smallLake('A');
     await resample(store, { intervals: [3] });
