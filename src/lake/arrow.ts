@@ -14,7 +14,6 @@ import {
   Utf8,
 } from 'apache-arrow';
 import { BatchLayerError } from '../errors.ts';
-
 import type { ColumnSpec, Columns, ColumnType, ColumnValues, TableSchema, Utf8Values } from './columns.ts';
 
 const ARROW: Record<ColumnType, () => DataType> = {

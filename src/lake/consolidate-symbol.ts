@@ -37,7 +37,7 @@ const MAX_ATTEMPTS = 10;
 const CONCURRENT_READS = 8;
 
 /** A daily file that was read. */
-export interface ReadDaily extends DailyVersion {
+interface ReadDaily extends DailyVersion {
   readonly session: number;
   readonly bars: Bars;
 }
@@ -111,7 +111,7 @@ interface PlanInput extends Pick<ConsolidateSymbolOptions, 'imported' | 'retainF
 }
 
 /** What `data.parquet` becomes, or `undefined` where it stays as it is. Pure. */
-export function planConsolidation(
+function planConsolidation(
   current: Consolidated | undefined,
   { daily, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY }: PlanInput,
 ): Consolidated | undefined {

@@ -10,7 +10,7 @@ const MAGIC = new TextEncoder().encode('PAR1');
 export const TAIL_BYTES = 8;
 const FILE = { schema: 2, rows: 3, rowGroups: 4, metadata: 5 } as const;
 const ELEMENT = { name: 4, children: 5 } as const;
-const GROUP = { columns: 1, uncompressedSize: 2, rows: 3, offset: 5, ordinal: 7 } as const;
+const GROUP = { columns: 1, rows: 3, offset: 5, ordinal: 7 } as const;
 const CHUNK = { path: 1, offset: 2, metadata: 3, indexes: [4, 5, 6, 7] } as const;
 const COLUMN = {
   path: 3,
@@ -116,8 +116,9 @@ function readRowGroup(group: Struct, columns: readonly string[], dataEnd: number
       const dataPage = number(column, COLUMN.dataPage, place);
       const start = Math.min(optionalNumber(column, COLUMN.dictionaryPage) || dataPage, dataPage);
       const size = number(column, COLUMN.size, place);
-      if (start < MAGIC.length || size < 0 || start + size > dataEnd)
+      if (start < MAGIC.length || size < 0 || start + size > dataEnd) {
         throw corrupt(place, `column ${name} lies outside`);
+      }
       if (number(column, COLUMN.values, place) !== rows) throw corrupt(place, `column ${name} has not ${rows} values`);
       const uncompressedSize = number(column, COLUMN.uncompressedSize, place);
       return { name, start, size, uncompressedSize, codec: number(column, COLUMN.codec, place) };
@@ -159,15 +160,15 @@ export function parquetMagic(): Uint8Array {
 }
 
 /**
- * A row group's metadata for another place in a file: column i moves by `moves[i]` bytes.
+ * A row group's metadata for another place in a file, `by` bytes further on.
  *
  * Page indexes and Bloom filters lie outside the row group and are left behind.
  */
-export function moveRowGroup(group: RowGroup, moves: readonly number[], ordinal: number): Struct {
+export function moveRowGroup(group: RowGroup, by: number, ordinal: number): Struct {
   const chunks = listOf(group.struct, GROUP.columns, '').items as readonly Struct[];
-  const moved = chunks.map((chunk, i) => {
+  const moved = chunks.map((chunk) => {
     const column = new Map(structOf(chunk, CHUNK.metadata, ''));
-    for (const id of [COLUMN.dataPage, COLUMN.indexPage, COLUMN.dictionaryPage]) move(column, id, moves[i]!);
+    for (const id of [COLUMN.dataPage, COLUMN.indexPage, COLUMN.dictionaryPage]) move(column, id, by);
     for (const id of COLUMN.bloom) column.delete(id);
     const fields = new Map(chunk);
     for (const id of CHUNK.indexes) fields.delete(id);
@@ -176,7 +177,7 @@ export function moveRowGroup(group: RowGroup, moves: readonly number[], ordinal:
     return fields.set(CHUNK.metadata, { type: TYPE.struct, value: column });
   });
   const fields = new Map(group.struct).set(GROUP.columns, listField(moved));
-  move(fields, GROUP.offset, moves[0]!);
+  move(fields, GROUP.offset, by);
   if (fields.has(GROUP.ordinal)) fields.set(GROUP.ordinal, { type: TYPE.int16, value: ordinal });
   return fields;
 }

@@ -4,7 +4,7 @@ import { checkSymbol, isSymbol } from '../symbol.ts';
 /** Where bars are: `symbol=X/date=YYYY-MM-DD.parquet` (one session) and `symbol=X/data.parquet` (consolidated). */
 export const BRONZE_PREFIX = 'bronze/raw_ohlcv/';
 /** Where manifests and checkpoints are. */
-export const METADATA_PREFIX = 'processing_metadata/';
+const METADATA_PREFIX = 'processing_metadata/';
 export const MANIFEST_KEY = `${METADATA_PREFIX}consolidation_manifest.parquet`;
 
 /** Everything of one symbol in bronze. */

@@ -45,8 +45,7 @@ export function createEncoder(
     const end = Math.max(...head.columns.map((column) => column.start + column.size));
     const magic = size === 0 ? parquetMagic() : new Uint8Array();
     const at = size + magic.length;
-    const moves = head.columns.map(() => at - start);
-    groups.push(moveRowGroup(head, moves, groups.length));
+    groups.push(moveRowGroup(head, at - start, groups.length));
     size = at + end - start;
     return concatBytes([magic, file.subarray(start, end)]);
   }

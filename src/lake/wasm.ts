@@ -31,20 +31,17 @@ export function encodeBatch(schema: TableSchema, batch: RecordBatch, codec: Code
 /**
  * Decodes a Parquet file and hands its batches to `read`, as views that are gone when it returns.
  *
- * @param columns names of the columns to decode; all where left out
  * @throws BatchLayerError `CorruptObject` for a file that cannot be decoded, also where the decoder traps; `place` names it
  */
 export function decodeFile<T>(
   file: Uint8Array,
   rows: number,
-  columns: readonly string[] | undefined,
   place: string,
   read: (batches: readonly RecordBatch[]) => T,
 ): T {
   try {
     return withWasm((wasm) => {
-      const options = { batchSize: Math.max(rows, 1), ...(columns ? { columns: [...columns] } : {}) };
-      const ffi = wasm.readParquet(file, options).intoFFI();
+      const ffi = wasm.readParquet(file, { batchSize: Math.max(rows, 1) }).intoFFI();
       try {
         return read(parseTable(wasm.wasmMemory().buffer, ffi.arrayAddrs(), ffi.schemaAddr(), false).batches);
       } finally {

@@ -126,7 +126,7 @@ function randomWalk(sessions: Int32Array, seed: number): Bars {
 }
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32). */
-export function createRandom(seed: number): () => number {
+function createRandom(seed: number): () => number {
   let state = Math.imul(seed, 0x9e3779b1);
   return () => {
     state = (state + 0x6d2b79f5) | 0;

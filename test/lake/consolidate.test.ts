@@ -32,6 +32,16 @@ function corrected(bars: Bars, i: number): Bars {
   return { ...bars, volume };
 }
 
+/** The same store, and the keys that are read from it. */
+function watchReads(store: ObjectStore): { readonly watched: ObjectStore; readonly read: readonly string[] } {
+  const read: string[] = [];
+  const get: ObjectStore['get'] = (key, call) => {
+    read.push(key);
+    return store.get(key, call);
+  };
+  return { watched: { ...store, get }, read };
+}
+
 async function importBulk(store: ObjectStore, symbol: string, bars: Bars) {
   return consolidateSymbol(store, await listSymbol(store, symbol), { imported: bars });
 }
@@ -63,14 +73,7 @@ describe('consolidate', () => {
     const store = memoryStore();
     await writeDaily(store, 'A', history(3));
     await consolidate(store, keepAll);
-    const read: string[] = [];
-    const watched: ObjectStore = {
-      ...store,
-      get: (key, call) => {
-        read.push(key);
-        return store.get(key, call);
-      },
-    };
+    const { watched, read } = watchReads(store);
     expect(await consolidate(watched, keepAll)).toMatchObject({ written: 0, unchanged: 1, dailyFilesApplied: 0 });
     expect(read).toEqual([MANIFEST_KEY]);
     expect(await consolidate(watched, { ...keepAll, mode: 'full' })).toMatchObject({ written: 0, unchanged: 1 });
@@ -83,14 +86,7 @@ describe('consolidate', () => {
     await writeDaily(store, 'A', sliceBars(bars, 0, 3));
     await consolidate(store, keepAll);
     await writeDaily(store, 'A', sliceBars(bars, 3, 4));
-    const read: string[] = [];
-    const watched: ObjectStore = {
-      ...store,
-      get: (key, call) => {
-        read.push(key);
-        return store.get(key, call);
-      },
-    };
+    const { watched, read } = watchReads(store);
     expect(await consolidate(watched, keepAll)).toMatchObject({ written: 1, dailyFilesApplied: 1 });
     expect(read.filter((key) => key.includes('date='))).toEqual([dailyKey('A', TODAY)]);
   });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BRONZE_SCHEMA, encodeBars } from '../../src/lake/bronze.ts';
 import { concatBytes } from '../../src/lake/columns.ts';
 import { encodeFooter, splitFooter } from '../../src/lake/footer.ts';
-import { decodeTable, metadataOf } from '../../src/lake/parquet-decode.ts';
+import { decodeRowGroup, decodeTable, metadataOf } from '../../src/lake/parquet-decode.ts';
 import { PREFIX, sealMetadata } from '../../src/lake/parquet-encode.ts';
 import type { Field, List, Struct } from '../../src/lake/thrift.ts';
 import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
@@ -37,6 +37,20 @@ function setInColumns(group: Map<number, Field>, id: number, value: number): voi
   });
   group.set(1, { type: 9, value: { ...list, items } });
 }
+
+test('decodeRowGroup reads the bytes of its row group only, in one range', async () => {
+  const footer = splitFooter(bytes, 'file');
+  const ranges: number[] = [];
+  const read = async (start: number, end: number) => {
+    ranges.push(end - start);
+    return bytes.subarray(start, end);
+  };
+  const columns = await decodeRowGroup(BRONZE_SCHEMA, footer, footer.rowGroups[0]!, read, 'file');
+  expect(columns).toEqual(decodeTable(BRONZE_SCHEMA, bytes, 'file').columns);
+  expect(ranges).toEqual([footer.rowGroups[0]!.columns.reduce((sum, { size }) => sum + size, 0)]);
+  const short = decodeRowGroup(BRONZE_SCHEMA, footer, footer.rowGroups[0]!, async () => bytes.subarray(0, 9), 'file');
+  await expect(short).rejects.toMatchObject({ code: 'CorruptObject' });
+});
 
 describe('decodeTable refuses, before anything is decoded,', () => {
   test('nothing of a file that is forged to be the same', () => {

@@ -16,7 +16,7 @@ describe('the decoder', () => {
       const damaged = bytes.slice();
       damaged[at]! ^= 1 << (at % 8);
       try {
-        decodeFile(damaged, 200, undefined, 'damaged.parquet', () => undefined);
+        decodeFile(damaged, 200, 'damaged.parquet', () => undefined);
       } catch (error) {
         expect(error).toMatchObject({ code: 'CorruptObject', message: expect.stringContaining('damaged.parquet') });
         if (!String((error as Error).cause).startsWith('RuntimeError')) continue;
