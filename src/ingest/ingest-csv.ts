@@ -9,6 +9,7 @@ import { openSpill, type Spill } from '../lake/spill.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { listSymbol } from '../lake/symbol-files.ts';
 import type { Codec } from '../lake/wasm.ts';
+import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
 import { checkSymbol } from '../symbol.ts';
@@ -50,6 +51,7 @@ export interface IngestCsvResult {
   /** The first 1,000 of each kind. */
   readonly problems: readonly CsvProblem[];
   readonly failed: readonly FailedSymbol[];
+  readonly metrics: StoreMetrics;
 }
 
 const DEFAULT_MAX_BYTES = 128 * 2 ** 20;
@@ -71,11 +73,12 @@ const GZIP_RATIO = 8;
  * const { landed, problems } = await ingestCsv(store, ['bars.csv.gz'], { consolidated: true });
  */
 export async function ingestCsv(
-  store: ObjectStore,
+  lake: ObjectStore,
   paths: readonly string[],
   { symbol, maxBytes = DEFAULT_MAX_BYTES, ...options }: IngestCsvOptions = {},
 ): Promise<IngestCsvResult> {
   if (symbol !== undefined) checkSymbol(symbol);
+  const store = withMetrics(lake);
   const textBytes = await measureFiles(paths);
   const spill = openSpill({ words: ROW_WORDS, maxBytes });
   try {
@@ -91,6 +94,7 @@ export async function ingestCsv(
       rejected: Object.values(rejections).reduce((sum, count) => sum + count, 0),
       problemCounts: problems.counts,
       problems: problems.first,
+      metrics: store.metrics(),
     };
   } finally {
     await spill.close();

@@ -1,18 +1,31 @@
 import { hasCode } from '../errors.ts';
-import { type DailyVersion, readConsolidated } from './consolidated.ts';
-import { mapAll } from './map-all.ts';
+import { type Consolidated, type DailyVersion, readConsolidated } from './consolidated.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
 
-const CONCURRENT_DELETES = 8;
-
 /**
- * Deletes those of a symbol's daily files that its `data.parquet`, read back now, proves to have applied: this very
- * version is recorded there, or its content is, and the session is among the bars.
- *
- * Commit point: a DELETE of the version listed; one that was replaced meanwhile stays.
+ * Those of a symbol's daily files that its `data.parquet` proves to have applied: this very version is recorded there, or
+ * its content is, and the session is among the bars. Pure.
  *
  * @param read daily files that were read in this run, with their digests
+ */
+export function planCleanup(
+  proof: Consolidated,
+  candidates: readonly DailyFile[],
+  read: readonly (DailyVersion & { readonly session: number })[],
+): DailyFile[] {
+  const sessions = new Set(proof.bars.session);
+  const digests = new Map(read.map((file) => [`${file.session} ${file.etag}`, file.digest]));
+  return candidates.filter(({ session, etag }) => {
+    const applied = proof.applied.get(session);
+    const digest = digests.get(`${session} ${etag}`);
+    return sessions.has(session) && applied && (applied.etag === etag || applied.digest === digest);
+  });
+}
+
+/**
+ * Deletes those of a symbol's daily files that its `data.parquet`, read back now, proves to have applied.
+ *
  * @returns the files that were deleted
  */
 export async function deleteCovered(
@@ -24,30 +37,24 @@ export async function deleteCovered(
 ): Promise<DailyFile[]> {
   if (candidates.length === 0) return [];
   const proof = await readConsolidated(store, symbol, { signal });
-  if (proof === undefined) return [];
-  const sessions = new Set(proof.bars.session);
-  const covered = candidates.filter(({ session, etag }) => {
-    const applied = proof.applied.get(session);
-    const digest = read.find((file) => file.session === session && file.etag === etag)?.digest;
-    return sessions.has(session) && applied && (applied.etag === etag || applied.digest === digest);
-  });
-  const deleted = await mapAll(covered, (file) => deleteVersion(store, file, signal), {
-    concurrency: CONCURRENT_DELETES,
-    signal,
-  });
-  return deleted.filter((file) => file !== undefined);
+  return proof === undefined ? [] : deleteVersions(store, planCleanup(proof, candidates, read), { signal });
 }
 
-async function deleteVersion(
+/**
+ * Commit point: a DELETE of the versions listed; one that was replaced meanwhile stays.
+ *
+ * @returns the files that were deleted
+ */
+export async function deleteVersions(
   store: ObjectStore,
-  file: DailyFile,
-  signal?: AbortSignal,
-): Promise<DailyFile | undefined> {
-  try {
-    await store.delete(file.key, { ifMatch: file.etag, signal });
-    return file;
-  } catch (error) {
-    if (hasCode(error, 'Conflict')) return undefined;
-    throw error;
-  }
+  files: readonly DailyFile[],
+  call: StoreCall = {},
+): Promise<DailyFile[]> {
+  const outcomes = await store.deleteAll(
+    files.map(({ key, etag }) => ({ key, ifMatch: etag })),
+    call,
+  );
+  const failure = outcomes.find((outcome) => outcome && !hasCode(outcome, 'Conflict'));
+  if (failure) throw failure;
+  return files.filter((_, i) => outcomes[i] === undefined);
 }

@@ -129,7 +129,8 @@ function planConsolidation(
   return { bars, applied, generation };
 }
 
-async function readDaily(
+/** Reads a daily file and checks that it has the one bar its key names. */
+export async function readDaily(
   store: ObjectStore,
   symbol: string,
   { key, session }: DailyFile,

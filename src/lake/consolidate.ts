@@ -1,13 +1,13 @@
 import { BatchLayerError } from '../errors.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { sessionAt } from '../session.ts';
-import { checkSymbol } from '../symbol.ts';
 import { consolidateSymbol, type SymbolConsolidation } from './consolidate-symbol.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
 import { mapAll } from './map-all.ts';
-import type { ObjectStore, StoreCall } from './store.ts';
-import { listSymbol, listSymbols, type SymbolFiles } from './symbol-files.ts';
+import type { ObjectStore } from './store.ts';
+import { listChosen, type SymbolFiles } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
+import { type StoreMetrics, withMetrics } from './with-metrics.ts';
 
 export interface ConsolidateOptions {
   /** `incremental` passes over symbols that the manifest shows unchanged; `full` reads every symbol. */
@@ -35,6 +35,7 @@ export interface ConsolidateResult {
   readonly failed: readonly FailedSymbol[];
   /** Things that were put right on the way, such as a damaged manifest. */
   readonly warnings: readonly string[];
+  readonly metrics: StoreMetrics;
 }
 
 /**
@@ -47,7 +48,7 @@ export interface ConsolidateResult {
  * const { written, failed } = await consolidate(openStore('file:./lake'), { mode: 'incremental' });
  */
 export async function consolidate(
-  store: ObjectStore,
+  lake: ObjectStore,
   {
     mode = 'incremental',
     symbols,
@@ -61,6 +62,7 @@ export async function consolidate(
 ): Promise<ConsolidateResult> {
   checkCount('maxWorkers', maxWorkers, 1);
   checkCount('retentionDays', retentionDays, 0);
+  const store = withMetrics(lake);
   const retainFrom = sessionAt(now()) - retentionDays;
   const manifest = await readManifest(store, { signal });
   const entries: ManifestEntry[] = [];
@@ -91,14 +93,13 @@ export async function consolidate(
     seen.add(files.symbol);
     onProgress?.({ step: 'consolidate', done: seen.size, ...(symbols ? { total: symbols.length } : {}) });
   };
-  const files = symbols ? listThese(store, symbols, { signal }) : listSymbols(store, { signal });
-  await mapAll(files, consolidateOrReport, { concurrency: maxWorkers, signal });
+  await mapAll(listChosen(store, symbols, { signal }), consolidateOrReport, { concurrency: maxWorkers, signal });
 
   // A full run over all symbols rebuilds the manifest; what is no longer in bronze leaves it.
   const isKept = mode === 'full' && !symbols ? (symbol: string) => seen.has(symbol) : () => true;
   await updateManifest(store, entries, { base: manifest, isKept, signal });
   const warnings = manifest.damage ? [`manifest rebuilt: ${manifest.damage}`] : [];
-  return { symbols: seen.size, ...counts, failed, warnings };
+  return { symbols: seen.size, ...counts, failed, warnings, metrics: store.metrics() };
 }
 
 /** The manifest's entry for a symbol that was consolidated. */
@@ -118,7 +119,7 @@ export function manifestEntry(result: SymbolConsolidation, updatedAt: number): M
 }
 
 /** @throws BatchLayerError `BadInput` unless a whole number ≥ `least` */
-function checkCount(name: string, value: number, least: number): void {
+export function checkCount(name: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least) {
     throw new BatchLayerError('BadInput', `${name} is ${value}: expected a whole number ≥ ${least}`);
   }
@@ -132,12 +133,4 @@ function isUnchanged({ symbol, data, daily }: SymbolFiles, { entries }: Manifest
     entry.dailyFingerprint === fingerprintDaily(daily) &&
     daily.every(({ session }) => session >= retainFrom)
   );
-}
-
-async function* listThese(
-  store: ObjectStore,
-  symbols: readonly string[],
-  call: StoreCall,
-): AsyncGenerator<SymbolFiles> {
-  for (const symbol of new Set(symbols.map(checkSymbol))) yield listSymbol(store, symbol, call);
 }

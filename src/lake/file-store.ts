@@ -8,6 +8,7 @@ import {
   checkKey,
   checkPrefix,
   conflict,
+  deleteEach,
   notFound,
   type ObjectInfo,
   type ObjectStore,
@@ -134,14 +135,16 @@ export function fileStore(root: string): ObjectStore {
       const path = pathOf(key);
       const remove = async () => {
         const found = await statOrNone(path);
-        checkConditions(key, found && etagOf(found), { ifMatch });
-        if (found) await unlink(path);
+        if (!found) return;
+        checkConditions(key, etagOf(found), { ifMatch });
+        await unlink(path);
       };
       await withFileLock(await prepare(), lockOf(base, key), remove, signal);
     },
-    async *list(prefix, { signal } = {}) {
+    deleteAll: (deletions, call) => deleteEach(store, deletions, call),
+    async *list(prefix, { startAfter = '', signal } = {}) {
       const folder = checkPrefix(prefix).slice(0, prefix.lastIndexOf('/') + 1);
-      yield* walk(base, folder, prefix, signal);
+      for await (const object of walk(base, folder, prefix, signal)) if (object.key > startAfter) yield object;
     },
   };
   return store;

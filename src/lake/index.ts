@@ -8,15 +8,23 @@ export { type Manifest, type ManifestEntry, readManifest } from './manifest.ts';
 export { memoryStore } from './memory-store.ts';
 export { openStore } from './open-store.ts';
 export { readBars } from './read-bars.ts';
+export { type S3StoreOptions, s3Store } from './s3-store.ts';
 export { GROUP_STREAM_SCHEMA, SILVER_SCHEMA } from './silver.ts';
 export type {
   DeleteCall,
+  Deletion,
+  ListCall,
   ObjectInfo,
   ObjectStore,
   PutCall,
   RangeCall,
+  RequestKind,
   StoreCall,
   StoredObject,
+  StoreRequest,
 } from './store.ts';
+export { type KeptFiles, type VacuumOptions, type VacuumResult, vacuum } from './vacuum.ts';
 export type { Codec } from './wasm.ts';
+export { type MeteredStore, type StoreMetrics, withMetrics } from './with-metrics.ts';
+export { type RetryOptions, withRetry } from './with-retry.ts';
 export { type WriteBarsOptions, writeBars } from './write-bars.ts';

@@ -6,6 +6,8 @@ export const BRONZE_PREFIX = 'bronze/raw_ohlcv/';
 /** Where manifests and checkpoints are. */
 const METADATA_PREFIX = 'processing_metadata/';
 export const MANIFEST_KEY = `${METADATA_PREFIX}consolidation_manifest.parquet`;
+/** Records of what vacuum deleted. */
+export const CLEANUP_PREFIX = `${METADATA_PREFIX}cleanup/`;
 
 /** Everything of one symbol in bronze. */
 export function symbolPrefix(symbol: string): string {
@@ -54,4 +56,9 @@ export function parseSilverKey(interval: number, key: string): number | undefine
 /** State of an interval's resampling. */
 export function checkpointKey(interval: number): string {
   return `${METADATA_PREFIX}silver_${interval}d_checkpoint.json`;
+}
+
+/** A record of what one step of vacuum deletes: `cleanup/20261120T210500123Z-….parquet`. */
+export function cleanupKey(epochMs: number, id: string): string {
+  return `${CLEANUP_PREFIX}${new Date(epochMs).toISOString().replace(/[-:.]/g, '')}-${id}.parquet`;
 }

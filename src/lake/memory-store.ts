@@ -1,4 +1,16 @@
-import { checkConditions, checkKey, checkPrefix, notFound, type ObjectStore, type StoredObject } from './store.ts';
+import {
+  checkConditions,
+  checkKey,
+  checkPrefix,
+  deleteEach,
+  notFound,
+  type ObjectStore,
+  type StoredObject,
+} from './store.ts';
+
+interface Version extends StoredObject {
+  readonly writeId: string | undefined;
+}
 
 /**
  * A store in memory: for tests, and for jobs whose result is read back at once.
@@ -8,10 +20,10 @@ import { checkConditions, checkKey, checkPrefix, notFound, type ObjectStore, typ
  * await store.put('a', body, { ifNoneMatch: '*' });
  */
 export function memoryStore(): ObjectStore {
-  const objects = new Map<string, StoredObject>();
+  const objects = new Map<string, Version>();
   let versions = 0;
 
-  const find = (key: string): StoredObject => {
+  const find = (key: string): Version => {
     const found = objects.get(key);
     if (found === undefined) throw notFound(key);
     return found;
@@ -31,14 +43,14 @@ export function memoryStore(): ObjectStore {
     },
     async head(key, { signal } = {}) {
       signal?.throwIfAborted();
-      const { body, etag } = find(checkKey(key));
-      return { key, size: body.length, etag };
+      const { body, etag, writeId } = find(checkKey(key));
+      return { key, size: body.length, etag, ...(writeId === undefined ? {} : { writeId }) };
     },
     async put(key, body, call = {}) {
       call.signal?.throwIfAborted();
       checkConditions(checkKey(key), objects.get(key)?.etag, call);
       const etag = `v${++versions}`;
-      objects.set(key, { body: new Uint8Array(body), etag });
+      objects.set(key, { body: new Uint8Array(body), etag, writeId: call.writeId });
       return etag;
     },
     async putStream(key, chunks, call = {}) {
@@ -51,12 +63,15 @@ export function memoryStore(): ObjectStore {
     },
     async delete(key, { ifMatch, signal } = {}) {
       signal?.throwIfAborted();
-      checkConditions(checkKey(key), objects.get(key)?.etag, { ifMatch });
+      const found = objects.get(checkKey(key));
+      if (found) checkConditions(key, found.etag, { ifMatch });
       objects.delete(key);
     },
-    async *list(prefix, { signal } = {}) {
+    deleteAll: (deletions, call) => deleteEach(store, deletions, call),
+    async *list(prefix, { startAfter = '', signal } = {}) {
       checkPrefix(prefix);
-      for (const key of [...objects.keys()].filter((name) => name.startsWith(prefix)).sort()) {
+      const keys = [...objects.keys()].filter((key) => key.startsWith(prefix) && key > startAfter).sort();
+      for (const key of keys) {
         signal?.throwIfAborted();
         const found = objects.get(key);
         if (found) yield { key, size: found.body.length, etag: found.etag };

@@ -1,12 +1,17 @@
 import { BatchLayerError, hasCode } from '../errors.ts';
+import { mapAll } from './map-all.ts';
+
+const CONCURRENT_DELETES = 8;
 
 /** What a store tells of an object without reading it. */
 export interface ObjectInfo {
   readonly key: string;
   /** Bytes. */
   readonly size: number;
-  /** Names this version of the object; opaque, never used again for another version. */
+  /** Names this version of the object; opaque, never used for another content. (On S3 the same bytes may get it again.) */
   readonly etag: string;
+  /** What its writer gave as {@link PutCall.writeId}; told by `head` alone. */
+  readonly writeId?: string | undefined;
 }
 
 /** A whole object, and the version that was read. */
@@ -15,8 +20,23 @@ export interface StoredObject {
   readonly etag: string;
 }
 
+/** How requests to S3 are counted and priced; a multi-object delete is a DELETE, parts of an upload are PUTs. */
+export type RequestKind = 'GET' | 'HEAD' | 'LIST' | 'PUT' | 'POST' | 'DELETE';
+
+/** One request that went over the wire. */
+export interface StoreRequest {
+  readonly kind: RequestKind;
+  /** Bytes of content, in either direction. */
+  readonly bytesWritten: number;
+  readonly bytesRead: number;
+  /** Sent again because an earlier one failed. */
+  readonly isRetry: boolean;
+}
+
 export interface StoreCall {
   readonly signal?: AbortSignal | undefined;
+  /** Told each request of the call, failed ones too, by stores that have a wire. */
+  readonly onRequest?: ((request: StoreRequest) => void) | undefined;
 }
 
 export interface RangeCall extends StoreCall {
@@ -33,9 +53,26 @@ export interface PutCall extends StoreCall {
   readonly ifMatch?: string | undefined;
   /** Create only. */
   readonly ifNoneMatch?: '*' | undefined;
+  /**
+   * Names this write. Stores whose answers can get lost keep it with the object, so that a writer that finds its
+   * condition broken can tell whether it was by itself.
+   */
+  readonly writeId?: string | undefined;
 }
 
 export interface DeleteCall extends StoreCall {
+  /** Delete this version only. */
+  readonly ifMatch?: string | undefined;
+}
+
+export interface ListCall extends StoreCall {
+  /** Only keys after this one. */
+  readonly startAfter?: string | undefined;
+}
+
+/** One of many deletions. */
+export interface Deletion {
+  readonly key: string;
   /** Delete this version only. */
   readonly ifMatch?: string | undefined;
 }
@@ -44,7 +81,7 @@ export interface DeleteCall extends StoreCall {
  * Object storage, as far as the lake needs it: whole objects, replaced as a whole, under conditions.
  *
  * Every adapter holds to the same contract (`test/support/store-contract.ts`): reads see a whole version, old or new; a
- * condition that does not hold is a `Conflict`, a missing object that had to be there for it included; reading a missing
+ * condition that does not hold is a `Conflict`, also where a write needs an object that is missing; reading a missing
  * object is `NotFound`; keys are listed in ascending order of code units; an aborted call throws the signal's reason.
  */
 export interface ObjectStore {
@@ -55,9 +92,15 @@ export interface ObjectStore {
   put(key: string, body: Uint8Array, call?: PutCall): Promise<string>;
   /** Writes chunks as they come; the object appears whole when they have ended, or not at all. */
   putStream(key: string, chunks: AsyncIterable<Uint8Array>, call?: PutCall): Promise<string>;
-  /** Deleting a missing object without a condition is no error. */
+  /** Deleting a missing object is no error. */
   delete(key: string, call?: DeleteCall): Promise<void>;
-  list(prefix: string, call?: StoreCall): AsyncIterable<ObjectInfo>;
+  /**
+   * Deletes many objects; one that cannot be deleted does not stop the others.
+   *
+   * @returns for each, in order, `undefined` where it is gone now, else why it is not
+   */
+  deleteAll(deletions: readonly Deletion[], call?: StoreCall): Promise<readonly (BatchLayerError | undefined)[]>;
+  list(prefix: string, call?: ListCall): AsyncIterable<ObjectInfo>;
 }
 
 // Keys become file names and URLs: letters, digits and a few signs, no empty, `.` or `..` segment.
@@ -80,6 +123,25 @@ export function checkKey(key: string): string {
 export function checkPrefix(prefix: string): string {
   if (!PREFIX.test(prefix)) throw new BatchLayerError('BadInput', `"${prefix}" is not the prefix of a key`);
   return prefix;
+}
+
+/** {@link ObjectStore.deleteAll} where there is no faster way than one by one. */
+export async function deleteEach(
+  store: Pick<ObjectStore, 'delete'>,
+  deletions: readonly Deletion[],
+  call: StoreCall = {},
+): Promise<readonly (BatchLayerError | undefined)[]> {
+  for (const { key } of deletions) checkKey(key);
+  const deleteOne = async ({ key, ifMatch }: Deletion): Promise<BatchLayerError | undefined> => {
+    try {
+      await store.delete(key, { ...call, ifMatch });
+      return undefined;
+    } catch (error) {
+      if (error instanceof BatchLayerError) return error;
+      throw error;
+    }
+  };
+  return mapAll(deletions, deleteOne, { concurrency: CONCURRENT_DELETES, signal: call.signal });
 }
 
 /** The condition of a write over the version that was read, `undefined` = there was none. */

@@ -1,3 +1,4 @@
+import { checkSymbol } from '../symbol.ts';
 import { BRONZE_PREFIX, parseBronzeKey, symbolPrefix } from './keys.ts';
 import type { ObjectInfo, ObjectStore, StoreCall } from './store.ts';
 
@@ -23,6 +24,16 @@ export async function listSymbol(store: ObjectStore, symbol: string, call?: Stor
 /** Lists bronze once, symbol after symbol; keys of another layout are passed over. */
 export function listSymbols(store: ObjectStore, call?: StoreCall): AsyncGenerator<SymbolFiles> {
   return groupBySymbol(store.list(BRONZE_PREFIX, call));
+}
+
+/** Lists some symbols, each by itself, or all of bronze at once. */
+export async function* listChosen(
+  store: ObjectStore,
+  symbols: readonly string[] | undefined,
+  call?: StoreCall,
+): AsyncGenerator<SymbolFiles> {
+  if (!symbols) return yield* listSymbols(store, call);
+  for (const symbol of new Set(symbols.map(checkSymbol))) yield listSymbol(store, symbol, call);
 }
 
 // A store lists keys in order, so a symbol's keys come together.

@@ -4,6 +4,7 @@ import { mapAll } from '../lake/map-all.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { listSymbols } from '../lake/symbol-files.ts';
 import type { Codec } from '../lake/wasm.ts';
+import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { checkSymbol, compareSymbols } from '../symbol.ts';
 import { commitCheckpoint } from './checkpoint.ts';
@@ -46,6 +47,7 @@ export interface ResampleResult {
   /** Symbols that have daily files only: `consolidate` comes first. */
   readonly unconsolidated: readonly string[];
   readonly failed: readonly FailedSymbol[];
+  readonly metrics: StoreMetrics;
 }
 
 const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
@@ -64,7 +66,7 @@ const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
  * const { intervals, failed } = await resample(openStore('file:./lake'), { intervals: [3, 5] });
  */
 export async function resample(
-  store: ObjectStore,
+  lake: ObjectStore,
   {
     intervals = INTERVALS,
     symbols: chosen,
@@ -77,6 +79,7 @@ export async function resample(
 ): Promise<ResampleResult> {
   checkIntervals(intervals);
   chosen?.forEach(checkSymbol);
+  const store = withMetrics(lake);
   const claims = await mapAll(intervals, (interval) => claimEpoch(store, interval, { force: forceFull, signal }), {
     concurrency: intervals.length,
   });
@@ -111,6 +114,7 @@ export async function resample(
       intervals: results,
       unconsolidated,
       failed: [...unknown, ...failed],
+      metrics: store.metrics(),
     };
   } finally {
     await rows.close();

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ingestCsv } from '../ingest/index.ts';
 import { columnOf, decodeUtf8, type Utf8Values } from '../lake/columns.ts';
-import { consolidate, fileStore, type ObjectStore, readConsolidated, SILVER_SCHEMA, silverKey } from '../lake/index.ts';
+import { consolidate, type ObjectStore, openStore, readConsolidated, SILVER_SCHEMA, silverKey } from '../lake/index.ts';
 import { decodeTable } from '../lake/parquet-decode.ts';
 import { orNone } from '../lake/store.ts';
 import type { FailedSymbol, OnProgress } from '../progress.ts';
@@ -15,8 +15,10 @@ import { formatSession, monthOf } from '../session.ts';
 import { syntheticMarket, toCsv } from './synthetic-market.ts';
 
 export interface DemoOptions {
-  /** Folder for the lake and its input; made where it is missing. */
+  /** Folder for the input, and for the lake unless it is elsewhere; made where it is missing. */
   readonly dir: string;
+  /** URL of the lake, such as `s3://bucket/demo`; else `lake` in the folder. */
+  readonly lake?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -35,8 +37,10 @@ export interface PreviewRow {
 }
 
 export interface DemoResult {
-  /** Where the lake is, from the current folder. */
+  /** URL of the lake. */
   readonly lake: string;
+  /** What a Parquet reader calls the lake. */
+  readonly path: string;
   readonly steps: readonly { readonly step: string; readonly text: string; readonly seconds: number }[];
   readonly resampled: ResampleResult;
   /** A symbol's last groups of 5 sessions, read back from silver. */
@@ -59,9 +63,13 @@ const PREVIEW_INTERVAL = 5;
  * @example
  * await runDemo({ dir: 'batch-layer-demo' });
  */
-export async function runDemo({ dir, onProgress, signal }: DemoOptions): Promise<DemoResult> {
-  const lake = join(dir, 'lake');
-  const store = fileStore(lake);
+export async function runDemo({
+  dir,
+  lake = `file:${relative('', join(dir, 'lake'))}`,
+  onProgress,
+  signal,
+}: DemoOptions): Promise<DemoResult> {
+  const store = openStore(lake);
   const steps: { step: string; text: string; seconds: number }[] = [];
   const failed: FailedSymbol[] = [];
   const time = async <T extends { readonly failed: readonly FailedSymbol[] }>(
@@ -107,7 +115,7 @@ export async function runDemo({ dir, onProgress, signal }: DemoOptions): Promise
   );
   const symbol = findSample(SAMPLES[0]!.module, SAMPLES[0]!.path) ? 'AAPL' : 'AAAA';
   const preview = { symbol, rows: await previewSilver(store, symbol, signal) };
-  return { lake: relative('', lake), steps, resampled, preview, failed };
+  return { lake, path: lake.replace(/^file:/, ''), steps, resampled, preview, failed };
 }
 
 /** A file beside a module that may not be installed. */

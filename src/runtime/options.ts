@@ -6,12 +6,15 @@ import { checkSymbol } from '../symbol.ts';
 
 /** `--lake`, checked as it is read. */
 export function lakeOption(): Option {
-  return new Option('--lake <url>', 'where the lake is: file:PATH')
+  return new Option('--lake <url>', 'where the lake is: file:PATH or s3://bucket/prefix')
     .default('file:./lake')
     .env('LAKE_URL')
-    .argParser((url) => {
-      return usage(() => openStore(url)) && url;
-    });
+    .argParser(parseLake);
+}
+
+/** The URL of a lake, or wrong usage. */
+export function parseLake(url: string): string {
+  return usage(() => openStore(url)) && url;
 }
 
 /** `--symbols`, a list. */

@@ -4,7 +4,7 @@ import { consolidate, openStore } from '../lake/index.ts';
 import type { OnProgress } from '../progress.ts';
 import { INTERVALS, resample } from '../resample/index.ts';
 import { runDemo } from './demo.ts';
-import { countOption, lakeOption, parseIntervals, parseSymbol, symbolsOption } from './options.ts';
+import { countOption, lakeOption, parseIntervals, parseLake, parseSymbol, symbolsOption } from './options.ts';
 import { describeConsolidate, describeDemo, describeIngest, describeResample } from './results.ts';
 
 /** Exit codes; `incomplete` is done, with some rows or symbols failed. */
@@ -37,11 +37,19 @@ export function createProgram(execute: Execute): Command {
     );
 
   addCommand(program, 'demo', 'Run the whole pipeline on an embedded lake, with real and synthetic bars.')
-    .option('--dir <dir>', 'folder for the lake', 'batch-layer-demo')
-    .addHelpText('after', example('batch-layer demo', 'batch-layer demo --dir /tmp/demo --json'))
+    .option('--dir <dir>', 'folder for the input and the lake', 'batch-layer-demo')
+    .addOption(new Option('--lake <url>', 'a lake elsewhere, such as s3://bucket/demo').argParser(parseLake))
+    .addHelpText(
+      'after',
+      example(
+        'batch-layer demo',
+        'batch-layer demo --dir /tmp/demo --json',
+        'batch-layer demo --lake s3://bucket/demo',
+      ),
+    )
     .action((options, command) =>
       execute(command, async (context) => {
-        const result = await runDemo({ dir: options.dir, ...context });
+        const result = await runDemo({ dir: options.dir, lake: options.lake, ...context });
         return {
           result,
           text: describeDemo(result),

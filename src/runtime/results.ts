@@ -51,7 +51,7 @@ export function describeResample(result: ResampleResult): string {
   ]);
 }
 
-export function describeDemo({ steps, resampled, preview, failed, lake }: DemoResult): string {
+export function describeDemo({ steps, resampled, preview, failed, lake, path }: DemoResult): string {
   return lines([
     textTable([['step', 'result', 'seconds'], ...steps.map(({ step, text, seconds }) => [step, text, seconds])]),
     '',
@@ -73,11 +73,11 @@ export function describeDemo({ steps, resampled, preview, failed, lake }: DemoRe
       ]),
     ]),
     '',
-    `The lake is in ${lake}. Any Parquet reader opens it, such as DuckDB:`,
-    `  SELECT * FROM read_parquet('${lake}/silver/silver_5d/*/*/*.parquet', hive_partitioning = true)`,
+    `The lake is in ${path}. Any Parquet reader opens it, such as DuckDB:`,
+    `  SELECT * FROM read_parquet('${path}/silver/silver_5d/*/*/*.parquet', hive_partitioning = true)`,
     `  WHERE symbol = '${preview.symbol}' ORDER BY date DESC LIMIT 5;`,
     'or this command line:',
-    `  npx batch-layer resample --intervals 10 --lake file:${lake}`,
+    `  npx batch-layer resample --intervals 10 --lake ${lake}`,
     ...failures(failed),
   ]);
 }

@@ -1,0 +1,66 @@
+import { BatchLayerError, type ErrorCode, messageOf } from '../errors.ts';
+
+/** What the SDK throws, as far as it is known: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+interface SdkError {
+  readonly name?: string;
+  readonly code?: string;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
+// Names that tell more than their status.
+const BY_NAME: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  NoSuchBucket: ['BadInput', 'no such bucket; check the URL of the lake'],
+  NoSuchUpload: ['Conflict', 'its upload was ended by somebody else; read it again and plan again'],
+  PermanentRedirect: ['BadInput', 'the bucket is in another region; set AWS_REGION to it'],
+  AuthorizationHeaderMalformed: ['BadInput', 'the bucket is in another region; set AWS_REGION to it'],
+  RequestTimeTooSkewed: ['BadInput', "the machine's clock is off by more than 15 minutes; set it right"],
+  RequestTimeout: ['Unavailable', 'the store gave up waiting; try again later'],
+  CredentialsProviderError: ['BadInput', 'found no AWS credentials; set AWS_PROFILE, AWS_ACCESS_KEY_ID or a role'],
+};
+const NETWORK = /^(E[A-Z_]+|TimeoutError|ABORT_ERR|ERR_STREAM_PREMATURE_CLOSE|NetworkingError)$/;
+
+/**
+ * A failure of the SDK in the library's terms, or as it is where it is none of the store's.
+ *
+ * @param place key, or what else the request was about
+ */
+export function s3Error(error: unknown, place: string): unknown {
+  if (error instanceof BatchLayerError || !(error instanceof Error)) return error;
+  const { name = '', code = '', $metadata } = error as SdkError;
+  const status = $metadata?.httpStatusCode;
+  const [kind, advice] = BY_NAME[name] ?? byStatus(status) ?? byMessage(error, [name, code]) ?? [];
+  if (kind === undefined) return error;
+  const what = [status, name, messageOf(error)].filter((part) => part !== undefined && part !== '').join(' ');
+  return new BatchLayerError(kind, `${place}: ${advice} (${what})`, { cause: error });
+}
+
+function byStatus(status: number | undefined): readonly [ErrorCode, string] | undefined {
+  switch (status) {
+    case undefined:
+    case 200:
+      return undefined;
+    case 403:
+      return ['BadInput', 'access denied; check the credentials and what they are allowed'];
+    case 404:
+      return ['NotFound', 'no such object'];
+    case 412:
+      return ['Conflict', 'another writer was faster; read it again and plan again'];
+    // Conflicting requests at the same time: neither may have won, so the same one is sent again.
+    case 409:
+    case 429:
+      return ['Unavailable', 'the store is busy; try again later'];
+    default:
+      return status >= 500
+        ? ['Unavailable', 'the store failed; try again later']
+        : ['BadInput', 'the store refuses the request'];
+  }
+}
+
+function byMessage(error: Error, names: readonly string[]): readonly [ErrorCode, string] | undefined {
+  if (names.some((name) => NETWORK.test(name)) || /aborted|socket hang up|checksum mismatch/i.test(error.message)) {
+    return ['Unavailable', 'the connection failed; try again later'];
+  }
+  if (/region is missing/i.test(error.message)) return ['BadInput', 'the region is not known; set AWS_REGION'];
+  if (/credential/i.test(error.message)) return BY_NAME.CredentialsProviderError;
+  return undefined;
+}

@@ -1,0 +1,280 @@
+import type { Readable } from 'node:stream';
+import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
+import { BatchLayerError, hasCode } from '../errors.ts';
+import { concatBytes } from './columns.ts';
+import { openS3, type S3Connection, sendOptions, settle } from './s3-client.ts';
+import { s3Error } from './s3-errors.ts';
+import { PART_BYTES, uploadParts } from './s3-upload.ts';
+import {
+  checkKey,
+  checkPrefix,
+  conflict,
+  type Deletion,
+  type ObjectInfo,
+  type ObjectStore,
+  orNone,
+  type PutCall,
+  type StoreCall,
+} from './store.ts';
+
+export interface S3Location extends S3Connection {
+  readonly bucket: string;
+  /** Before every key, without a slash at its end. */
+  readonly prefix?: string | undefined;
+  /** KMS key (id, alias or ARN) that objects are encrypted with (SSE-KMS); else as the bucket says. */
+  readonly kmsKeyId?: string | undefined;
+}
+
+const WRITE_ID = 'write-id';
+const MAX_RESUMES = 5;
+const MAX_BATCH = 1000;
+/** How often the SDK sends a part of an upload, which may be sent twice without harm. */
+const PART_ATTEMPTS = 5;
+
+/**
+ * The objects of a bucket, each request sent once: what fails is `Unavailable`, and `withRetry` sends it again.
+ *
+ * Only parts of uploads, and ranges of a body that broke off, are sent again here.
+ */
+export function s3Objects({ bucket, prefix = '', kmsKeyId, ...connection }: S3Location): ObjectStore {
+  const root = prefix === '' ? '' : `${prefix}/`;
+  const encryption = kmsKeyId ? { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKeyId } : {};
+  // The SDK is loaded and the connection made when it is first needed: lakes of files do without.
+  const load = () => import('@aws-sdk/client-s3');
+  let client: Promise<S3Client> | undefined;
+  let uploader: Promise<S3Client> | undefined;
+  const open = async () => {
+    client ??= openS3(connection, 1);
+    return { client: await client, sdk: await load() };
+  };
+  const place = (key: string) => ({ Bucket: bucket, Key: `${root}${checkKey(key)}` });
+  const writing = ({ ifMatch, ifNoneMatch, writeId }: PutCall) => ({
+    ...encryption,
+    ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
+    ...(ifNoneMatch === undefined ? {} : { IfNoneMatch: ifNoneMatch }),
+    ...(writeId === undefined ? {} : { Metadata: { [WRITE_ID]: writeId } }),
+  });
+
+  async function request(
+    key: string,
+    { start, end, ifMatch, ...call }: StoreCall & { start?: number; end?: number; ifMatch?: string | undefined },
+  ): Promise<GetObjectCommandOutput> {
+    const input = {
+      ...place(key),
+      ...(start === undefined ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` }),
+      ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
+    };
+    return settle(key, call, async () => {
+      const { client, sdk } = await open();
+      return client.send(new sdk.GetObjectCommand(input), sendOptions(call));
+    });
+  }
+
+  // A body that breaks off is gone on with where it broke off, as long as there is progress.
+  async function read(
+    key: string,
+    { start, end, ...call }: StoreCall & { start?: number; end?: number; ifMatch?: string | undefined },
+  ): Promise<{ readonly body: Uint8Array; readonly etag: string }> {
+    let answer = await request(key, {
+      ...call,
+      ...(start === undefined ? {} : { start }),
+      ...(end === undefined ? {} : { end }),
+    });
+    const etag = answer.ETag ?? '';
+    const length = answer.ContentLength ?? 0;
+    const parts: Uint8Array[] = [];
+    let received = 0;
+    for (let resumes = 0; ; resumes++) {
+      const before = received;
+      const failure = await readBody(answer, call, (chunk) => {
+        parts.push(chunk);
+        received += chunk.length;
+      });
+      if (received === length) return { body: concatBytes(parts), etag };
+      if (received > length || received === before || resumes === MAX_RESUMES) {
+        throw (
+          s3Error(failure, key) ?? new BatchLayerError('Unavailable', `${key}: ${received} bytes of ${length} came`)
+        );
+      }
+      const from = start ?? 0;
+      answer = await request(key, { ...call, start: from + received, end: from + length, ifMatch: etag });
+    }
+  }
+
+  const store: ObjectStore = {
+    get: (key, call = {}) => read(key, call),
+    async getRange(key, { start, end, ...call }) {
+      checkKey(key);
+      if (end <= start) return new Uint8Array();
+      try {
+        return (await read(key, { start, end, ...call })).body;
+      } catch (error) {
+        // 416: the range begins behind the end.
+        if (hasCode(error, 'BadInput') && statusOf(error.cause) === 416) return new Uint8Array();
+        throw error;
+      }
+    },
+    async head(key, call = {}) {
+      const found = await settle(place(key).Key.slice(root.length), call, async () => {
+        const { client, sdk } = await open();
+        return client.send(new sdk.HeadObjectCommand(place(key)), sendOptions(call));
+      });
+      const writeId = found.Metadata?.[WRITE_ID];
+      return {
+        key,
+        size: found.ContentLength ?? 0,
+        etag: found.ETag ?? '',
+        ...(writeId === undefined ? {} : { writeId }),
+      };
+    },
+    async put(key, body, call = {}) {
+      const input = { ...place(key), ...writing(call), Body: body, ContentLength: body.length };
+      const { ETag } = await missingIsConflict(key, call.ifMatch, () =>
+        settle(key, call, async () => {
+          const { client, sdk } = await open();
+          return client.send(new sdk.PutObjectCommand(input), sendOptions(call));
+        }),
+      );
+      return ETag ?? '';
+    },
+    async putStream(key, chunks, call = {}) {
+      const input = { ...place(key), ...writing(call) };
+      call.signal?.throwIfAborted();
+      const iterator = chunks[Symbol.asyncIterator]();
+      const { first, isWhole } = await takeBytes(iterator, PART_BYTES, call.signal);
+      if (isWhole) return store.put(key, concatBytes(first), call);
+      uploader ??= openS3(connection, PART_ATTEMPTS);
+      const client = await uploader;
+      return missingIsConflict(key, call.ifMatch, () =>
+        settle(key, call, () => uploadParts(client, input, { first, rest: iterator }, call)),
+      );
+    },
+    async delete(key, { ifMatch, ...call } = {}) {
+      const input = { ...place(key), ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }) };
+      const send = () =>
+        settle(key, call, async () => {
+          const { client, sdk } = await open();
+          await client.send(new sdk.DeleteObjectCommand(input), sendOptions(call));
+        });
+      const failure = await send().catch((error) => error);
+      if (failure !== undefined && !(await isGone(key, failure, call))) throw failure;
+    },
+    async deleteAll(deletions, call = {}) {
+      for (const { key } of deletions) checkKey(key);
+      const outcomes: (BatchLayerError | undefined)[] = [];
+      for (let from = 0; from < deletions.length; from += MAX_BATCH) {
+        outcomes.push(...(await deleteBatch(deletions.slice(from, from + MAX_BATCH), call)));
+      }
+      return outcomes;
+    },
+    async *list(prefix, { startAfter, ...call } = {}) {
+      const input = {
+        Bucket: bucket,
+        Prefix: `${root}${checkPrefix(prefix)}`,
+        ...(startAfter === undefined ? {} : { StartAfter: `${root}${startAfter}` }),
+      };
+      for (let token: string | undefined; ; ) {
+        const page = await settle(`list ${prefix}`, call, async () => {
+          const { client, sdk } = await open();
+          const command = new sdk.ListObjectsV2Command({ ...input, ...(token ? { ContinuationToken: token } : {}) });
+          return client.send(command, sendOptions(call));
+        });
+        for (const { Key = '', Size = 0, ETag = '' } of page.Contents ?? []) {
+          call.signal?.throwIfAborted();
+          // Consoles make objects for folders, with a slash at the end.
+          if (!Key.endsWith('/')) yield { key: Key.slice(root.length), size: Size, etag: ETag } satisfies ObjectInfo;
+        }
+        token = page.NextContinuationToken;
+        if (!page.IsTruncated || !token) return;
+      }
+    },
+  };
+
+  async function deleteBatch(
+    deletions: readonly Deletion[],
+    call: StoreCall,
+  ): Promise<readonly (BatchLayerError | undefined)[]> {
+    const objects = deletions.map(({ key, ifMatch }) => ({
+      ...{ Key: place(key).Key },
+      ...(ifMatch === undefined ? {} : { ETag: ifMatch }),
+    }));
+    const { Errors = [] } = await settle(`delete ${deletions.length} objects`, call, async () => {
+      const { client, sdk } = await open();
+      const command = new sdk.DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: objects, Quiet: true } });
+      return client.send(command, sendOptions(call));
+    });
+    const failures = new Map(Errors.map((error) => [error.Key, error]));
+    const outcomes: (BatchLayerError | undefined)[] = [];
+    for (const { key, ifMatch } of deletions) {
+      const found = failures.get(place(key).Key);
+      const failure = found && deletionError(key, ifMatch, found);
+      outcomes.push(failure && (await isGone(key, failure, call)) ? undefined : failure);
+    }
+    return outcomes;
+  }
+
+  // Of a missing object, stores say that the condition does not hold, or that all is well.
+  async function isGone(key: string, failure: unknown, call: StoreCall): Promise<boolean> {
+    if (hasCode(failure, 'NotFound')) return true;
+    return hasCode(failure, 'Conflict') && (await orNone(store.head(key, call))) === undefined;
+  }
+
+  return store;
+}
+
+function deletionError(
+  key: string,
+  ifMatch: string | undefined,
+  { Code = '', Message = '' }: { readonly Code?: string | undefined; readonly Message?: string | undefined },
+): BatchLayerError {
+  if (/Precondition|NoSuchKey|NotFound/.test(Code)) return conflict(key, ifMatch, 'another');
+  if (/AccessDenied|Invalid/.test(Code)) return new BatchLayerError('BadInput', `${key}: ${Code} ${Message}`);
+  return new BatchLayerError('Unavailable', `${key}: cannot be deleted: ${Code} ${Message}; try again later`);
+}
+
+/** An object that had to be there for a condition is a conflict when it is not. */
+async function missingIsConflict<T>(key: string, ifMatch: string | undefined, write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    if (ifMatch !== undefined && hasCode(error, 'NotFound')) throw conflict(key, ifMatch, undefined);
+    throw error;
+  }
+}
+
+/** Reads a body to its end, or to where it breaks off: always consumed, or its socket would be lost. */
+async function readBody(
+  { Body }: GetObjectCommandOutput,
+  { signal }: StoreCall,
+  take: (chunk: Uint8Array) => void,
+): Promise<unknown> {
+  try {
+    for await (const chunk of Body as Readable) take(chunk as Uint8Array);
+    return undefined;
+  } catch (error) {
+    signal?.throwIfAborted();
+    return error;
+  }
+}
+
+/** Takes chunks until there are `bytes` of them, or all. */
+async function takeBytes(
+  chunks: AsyncIterator<Uint8Array>,
+  bytes: number,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly first: readonly Uint8Array[]; readonly isWhole: boolean }> {
+  const first: Uint8Array[] = [];
+  for (let taken = 0; taken < bytes; ) {
+    const { done, value } = await chunks.next();
+    signal?.throwIfAborted();
+    if (done) return { first, isWhole: true };
+    first.push(value);
+    taken += value.length;
+  }
+  return { first, isWhole: false };
+}
+
+function statusOf(error: unknown): number | undefined {
+  return (error as { readonly $metadata?: { readonly httpStatusCode?: number } } | undefined)?.$metadata
+    ?.httpStatusCode;
+}
