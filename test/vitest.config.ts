@@ -1,5 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+const s3Tests = 'test/**/*.s3.test.ts';
+
 export default defineConfig({
-  test: { root: new URL('..', import.meta.url).pathname, include: ['test/**/*.test.ts'], testTimeout: 60_000 },
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    testTimeout: 60_000,
+    projects: [
+      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [s3Tests] } },
+      // The server starts only for a run that has a test of this project.
+      { extends: true, test: { name: 's3', include: [s3Tests], globalSetup: 'test/support/s3/global-setup.ts' } },
+    ],
+  },
 });

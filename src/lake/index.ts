@@ -24,6 +24,7 @@ export type {
   StoreRequest,
 } from './store.ts';
 export { type KeptFiles, type VacuumOptions, type VacuumResult, vacuum } from './vacuum.ts';
+export type { LakeProblem, ProblemKind } from './verify-bronze.ts';
 export type { Codec } from './wasm.ts';
 export { type MeteredStore, type StoreMetrics, withMetrics } from './with-metrics.ts';
 export { type RetryOptions, withRetry } from './with-retry.ts';

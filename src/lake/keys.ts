@@ -4,10 +4,12 @@ import { checkSymbol, isSymbol } from '../symbol.ts';
 /** Where bars are: `symbol=X/date=YYYY-MM-DD.parquet` (one session) and `symbol=X/data.parquet` (consolidated). */
 export const BRONZE_PREFIX = 'bronze/raw_ohlcv/';
 /** Where manifests and checkpoints are. */
-const METADATA_PREFIX = 'processing_metadata/';
-export const MANIFEST_KEY = `${METADATA_PREFIX}consolidation_manifest.parquet`;
+export const PROCESSING_PREFIX = 'processing_metadata/';
+/** Where groups are. */
+export const SILVER_PREFIX = 'silver/';
+export const MANIFEST_KEY = `${PROCESSING_PREFIX}consolidation_manifest.parquet`;
 /** Records of what vacuum deleted. */
-export const CLEANUP_PREFIX = `${METADATA_PREFIX}cleanup/`;
+export const CLEANUP_PREFIX = `${PROCESSING_PREFIX}cleanup/`;
 
 /** Everything of one symbol in bronze. */
 export function symbolPrefix(symbol: string): string {
@@ -36,7 +38,7 @@ export function parseBronzeKey(key: string): { readonly symbol: string; readonly
 
 /** All month files of an interval. */
 export function silverPrefix(interval: number): string {
-  return `silver/silver_${interval}d/`;
+  return `${SILVER_PREFIX}silver_${interval}d/`;
 }
 
 /** The groups of an interval whose first session is in a month ({@link monthOf}), all symbols. */
@@ -55,10 +57,22 @@ export function parseSilverKey(interval: number, key: string): number | undefine
 
 /** State of an interval's resampling. */
 export function checkpointKey(interval: number): string {
-  return `${METADATA_PREFIX}silver_${interval}d_checkpoint.json`;
+  return `${PROCESSING_PREFIX}silver_${interval}d_checkpoint.json`;
 }
 
 /** A record of what one step of vacuum deletes: `cleanup/20261120T210500123Z-….parquet`. */
 export function cleanupKey(epochMs: number, id: string): string {
   return `${CLEANUP_PREFIX}${new Date(epochMs).toISOString().replace(/[-:.]/g, '')}-${id}.parquet`;
+}
+
+/** The interval whose folder a key of silver is in, or `undefined` where it is in none. */
+export function parseSilverInterval(key: string): number | undefined {
+  const interval = /^silver\/silver_([1-9]\d{0,3})d\//.exec(key)?.[1];
+  return interval === undefined ? undefined : Number(interval);
+}
+
+/** The interval of a checkpoint's key, or `undefined` where it is none. */
+export function parseCheckpointKey(key: string): number | undefined {
+  const interval = /_([1-9]\d{0,3})d_checkpoint\.json$/.exec(key)?.[1];
+  return interval !== undefined && key === checkpointKey(Number(interval)) ? Number(interval) : undefined;
 }

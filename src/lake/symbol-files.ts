@@ -21,9 +21,12 @@ export async function listSymbol(store: ObjectStore, symbol: string, call?: Stor
   return { symbol, data: undefined, daily: [] };
 }
 
-/** Lists bronze once, symbol after symbol; keys of another layout are passed over. */
-export function listSymbols(store: ObjectStore, call?: StoreCall): AsyncGenerator<SymbolFiles> {
-  return groupBySymbol(store.list(BRONZE_PREFIX, call));
+/** Lists bronze once, symbol after symbol; keys of another layout are passed over, and told to `onStray`. */
+export function listSymbols(
+  store: ObjectStore,
+  { onStray, ...call }: StoreCall & { readonly onStray?: (key: string) => void } = {},
+): AsyncGenerator<SymbolFiles> {
+  return groupBySymbol(store.list(BRONZE_PREFIX, call), onStray);
 }
 
 /** Lists some symbols, each by itself, or all of bronze at once. */
@@ -37,11 +40,17 @@ export async function* listChosen(
 }
 
 // A store lists keys in order, so a symbol's keys come together.
-async function* groupBySymbol(objects: AsyncIterable<ObjectInfo>): AsyncGenerator<SymbolFiles> {
+async function* groupBySymbol(
+  objects: AsyncIterable<ObjectInfo>,
+  onStray?: (key: string) => void,
+): AsyncGenerator<SymbolFiles> {
   let files: { symbol: string; data: ObjectInfo | undefined; daily: DailyFile[] } | undefined;
   for await (const object of objects) {
     const parsed = parseBronzeKey(object.key);
-    if (parsed === undefined) continue;
+    if (parsed === undefined) {
+      onStray?.(object.key);
+      continue;
+    }
     if (files?.symbol !== parsed.symbol) {
       if (files) yield files;
       files = { symbol: parsed.symbol, data: undefined, daily: [] };

@@ -1,9 +1,14 @@
 import { z } from 'zod';
 import { BatchLayerError, hasCode } from '../errors.ts';
+import { parseJson } from '../json.ts';
 import { checkpointKey } from '../lake/keys.ts';
 import { type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
+import { isSymbol } from '../symbol.ts';
 
-const MAX_BYTES = 8 * 2 ** 20;
+/** A century of months and every symbol missing are less than half of it. */
+const MAX_BYTES = 2 * 2 ** 20;
+const MAX_ISSUES = 3;
+const MAX_DESCRIPTION = 500;
 const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
 const date = z.iso.date();
 
@@ -19,7 +24,7 @@ const document = z.strictObject({
   firstDate: date.nullable(),
   lastDate: date.nullable(),
   /** Symbols that could not be read: their groups are those of an earlier run, or none. */
-  missing: z.array(z.string()),
+  missing: z.array(z.string().refine(isSymbol)),
   /** Month files by month (YYYYMM). */
   files: z.record(
     z.string().regex(/^\d{6}$/),
@@ -53,7 +58,7 @@ export async function readCheckpoint(
   if (object === undefined) return undefined;
   try {
     if (object.body.length > MAX_BYTES) throw new Error(`${object.body.length} bytes: expected ${MAX_BYTES} at most`);
-    const checkpoint = document.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(object.body)));
+    const checkpoint = document.parse(parseJson(new TextDecoder('utf-8', { fatal: true }).decode(object.body)));
     if (checkpoint.interval !== interval) throw new Error(`of interval ${checkpoint.interval}: expected ${interval}`);
     return { checkpoint, etag: object.etag };
   } catch (error) {
@@ -117,5 +122,8 @@ export function emptyCheckpoint(interval: number): Checkpoint {
 }
 
 function describe(error: unknown): string {
-  return error instanceof z.ZodError ? z.prettifyError(error).replaceAll('\n', ' ') : String(error);
+  if (!(error instanceof z.ZodError)) return String(error);
+  // Of a document of another kind there are as many issues as it has entries.
+  const first = new z.ZodError(error.issues.slice(0, MAX_ISSUES));
+  return z.prettifyError(first).replaceAll('\n', ' ').slice(0, MAX_DESCRIPTION);
 }

@@ -3,3 +3,4 @@ export { type Groups, groupVwap } from './groups.ts';
 export { INTERVALS, openGroups, resampleBars } from './kernel.ts';
 export { type IntervalResult, type ResampleOptions, type ResampleResult, resample } from './resample.ts';
 export { resampleTransform } from './transform.ts';
+export { type VerifyOptions, type VerifyResult, verify } from './verify.ts';

@@ -1,8 +1,23 @@
 import { BatchLayerError, hasCode } from '../errors.ts';
-import { type Columns, columnOf, concatColumns, runsOfUtf8, sliceColumns, type Utf8Values } from '../lake/columns.ts';
+import {
+  type Columns,
+  columnOf,
+  concatColumns,
+  emptyColumns,
+  runsOfUtf8,
+  sliceColumns,
+  type Utf8Values,
+} from '../lake/columns.ts';
 import { digestColumns } from '../lake/digest.ts';
 import { parseSilverKey, silverKey, silverPrefix } from '../lake/keys.ts';
-import { checkFooter, type DecodedTable, decodeTable, metadataOf, openFooter } from '../lake/parquet-decode.ts';
+import {
+  checkFooter,
+  type DecodedTable,
+  decodeTable,
+  metadataOf,
+  openFooter,
+  wholeNumberOf,
+} from '../lake/parquet-decode.ts';
 import { encodeTable } from '../lake/parquet-encode.ts';
 import { SILVER_SCHEMA } from '../lake/silver.ts';
 import { conditionOf, type ObjectStore, type StoreCall } from '../lake/store.ts';
@@ -98,8 +113,16 @@ export async function keepOthers(
   const { body } = await store.get(key, call);
   const { columns } = decodeOrAdvise(body, key);
   const kept = symbolRuns(columns).filter(({ symbol }) => isKept(symbol));
-  const runs = [...kept, ...symbolRuns(made)].sort((a, b) => compareSymbols(a.symbol, b.symbol));
-  if (runs.length === 0) return made;
+  return concatRuns([...kept, ...symbolRuns(made)].sort((a, b) => compareSymbols(a.symbol, b.symbol)));
+}
+
+/** The groups of some symbols of a month file. */
+export function onlySymbols(columns: Columns, isChosen: (symbol: string) => boolean): Columns {
+  return concatRuns(symbolRuns(columns).filter(({ symbol }) => isChosen(symbol)));
+}
+
+function concatRuns(runs: ReturnType<typeof symbolRuns>): Columns {
+  if (runs.length === 0) return emptyColumns(SILVER_SCHEMA);
   return concatColumns(
     SILVER_SCHEMA,
     runs.map(({ source, from, to }) => sliceColumns(SILVER_SCHEMA, source, from, to)),
@@ -175,7 +198,7 @@ async function readEpoch(
     const read = (start: number, end: number) => store.getRange(key, { ...call, start, end, ifMatch: info.etag });
     const footer = await openFooter(read, info.size, key);
     checkFooter(SILVER_SCHEMA, footer, key);
-    return { epoch: Number(metadataOf(footer).epoch ?? 0), etag };
+    return { epoch: wholeNumberOf(metadataOf(footer), 'epoch', key), etag };
   } catch (error) {
     if (hasCode(error, 'Conflict')) return readEpoch(store, key, call);
     if (hasCode(error, 'NotFound', 'CorruptObject')) return { epoch: 0, etag };

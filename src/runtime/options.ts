@@ -24,6 +24,18 @@ export function symbolsOption(): Option {
   );
 }
 
+/** `--max-workers`. */
+export function maxWorkersOption(): Option {
+  return countOption('--max-workers <n>', 'symbols at the same time', 1).default(10).env('MAX_WORKERS');
+}
+
+/** `--retention-days`. */
+export function retentionOption(): Option {
+  return countOption('--retention-days <n>', 'calendar days that daily files are kept', 0)
+    .default(30)
+    .env('RETENTION_DAYS');
+}
+
 /** An option that takes a whole number. */
 export function countOption(flags: string, description: string, least: number): Option {
   return new Option(flags, description).argParser((text) => {

@@ -1,11 +1,27 @@
 import { Command, Option } from 'commander';
 import { ingestCsv } from '../ingest/index.ts';
-import { consolidate, openStore } from '../lake/index.ts';
+import { consolidate, openStore, vacuum } from '../lake/index.ts';
 import type { OnProgress } from '../progress.ts';
-import { INTERVALS, resample } from '../resample/index.ts';
+import { INTERVALS, resample, verify } from '../resample/index.ts';
 import { runDemo } from './demo.ts';
-import { countOption, lakeOption, parseIntervals, parseLake, parseSymbol, symbolsOption } from './options.ts';
-import { describeConsolidate, describeDemo, describeIngest, describeResample } from './results.ts';
+import {
+  countOption,
+  lakeOption,
+  maxWorkersOption,
+  parseIntervals,
+  parseLake,
+  parseSymbol,
+  retentionOption,
+  symbolsOption,
+} from './options.ts';
+import {
+  describeConsolidate,
+  describeDemo,
+  describeIngest,
+  describeResample,
+  describeVacuum,
+  describeVerify,
+} from './results.ts';
 
 /** Exit codes; `incomplete` is done, with some rows or symbols failed. */
 export const EXIT = { done: 0, failed: 1, badUsage: 2, incomplete: 3 } as const;
@@ -30,7 +46,7 @@ export type Execute = (command: Command, work: (context: Context) => Promise<Out
 /** The commands and their options. */
 export function createProgram(execute: Execute): Command {
   const program = new Command('batch-layer')
-    .description('Daily stock bars in a Parquet lake: ingest, consolidate, resample.')
+    .description('Daily stock bars in a Parquet lake: ingest, consolidate, resample; vacuum and verify.')
     .addHelpText(
       'after',
       example('batch-layer demo', 'batch-layer ingest csv bars.csv --consolidated', 'batch-layer resample'),
@@ -99,12 +115,8 @@ Lines that are wrong are named with file and line and counted; the others land, 
         .env('MODE'),
     )
     .addOption(symbolsOption())
-    .addOption(countOption('--max-workers <n>', 'symbols at the same time', 1).default(10).env('MAX_WORKERS'))
-    .addOption(
-      countOption('--retention-days <n>', 'calendar days that daily files are kept', 0)
-        .default(30)
-        .env('RETENTION_DAYS'),
-    )
+    .addOption(maxWorkersOption())
+    .addOption(retentionOption())
     .addOption(lakeOption())
     .addHelpText(
       'after',
@@ -151,6 +163,62 @@ Lines that are wrong are named with file and line and counted; the others land, 
         const { intervals, symbols, forceFull } = options;
         const result = await resample(openStore(options.lake), { intervals, symbols, forceFull, ...context });
         return { result, text: describeResample(result), exitCode: exitCodeOf(result.failed.length, result.symbols) };
+      }),
+    );
+
+  addCommand(
+    program,
+    'vacuum',
+    'Delete old daily files that are proven to be in data.parquet. Without --apply: tell which.',
+  )
+    .option('--apply', 'delete, not only plan')
+    .addOption(symbolsOption())
+    .addOption(maxWorkersOption())
+    .addOption(retentionOption())
+    .addOption(lakeOption())
+    .addHelpText(
+      'after',
+      example(
+        'batch-layer vacuum',
+        'batch-layer vacuum --apply',
+        'batch-layer vacuum --symbols AAPL --retention-days 90',
+      ),
+    )
+    .action((options, command) =>
+      execute(command, async (context) => {
+        const { apply, symbols, maxWorkers, retentionDays } = options;
+        const result = await vacuum(openStore(options.lake), { apply, symbols, maxWorkers, retentionDays, ...context });
+        return {
+          result,
+          text: describeVacuum(result),
+          exitCode: exitCodeOf(result.failed.length, result.symbols - result.failed.length),
+        };
+      }),
+    );
+
+  addCommand(
+    program,
+    'verify',
+    'Check the whole lake, object by object: digests, order, manifest, silver against bronze.',
+  )
+    .option('--repair', 'rebuild the manifest, month files and checkpoints where they are wrong')
+    .addOption(countOption('--sample <n>', 'make the groups of n symbols only, chosen at random', 1))
+    .addOption(maxWorkersOption())
+    .addOption(lakeOption())
+    .addHelpText(
+      'after',
+      `${example('batch-layer verify', 'batch-layer verify --sample 100', 'batch-layer verify --repair')}
+Ends with 1 where something is (still) wrong. Bars are never touched: a damaged file of bronze is named, not replaced.`,
+    )
+    .action((options, command) =>
+      execute(command, async (context) => {
+        const { repair, sample, maxWorkers } = options;
+        const result = await verify(openStore(options.lake), { repair, sample, maxWorkers, ...context });
+        return {
+          result,
+          text: describeVerify(result),
+          exitCode: result.problems.length > 0 ? EXIT.failed : EXIT.done,
+        };
       }),
     );
   return program;

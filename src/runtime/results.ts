@@ -1,7 +1,7 @@
 import type { IngestCsvResult } from '../ingest/index.ts';
-import type { ConsolidateResult } from '../lake/index.ts';
+import type { ConsolidateResult, LakeProblem, StoreMetrics, VacuumResult } from '../lake/index.ts';
 import type { FailedSymbol } from '../progress.ts';
-import type { ResampleResult } from '../resample/index.ts';
+import type { ResampleResult, VerifyResult } from '../resample/index.ts';
 import type { DemoResult } from './demo.ts';
 import { textTable } from './text-table.ts';
 
@@ -27,6 +27,7 @@ export function describeIngest(result: IngestCsvResult): string {
       ({ file, line, kind, message }) => `  ${file}:${line}: ${kind}: ${message}`,
       total(problemCounts),
     ),
+    traffic(result.metrics),
     ...failures(result.failed),
   ]);
 }
@@ -36,6 +37,7 @@ export function describeConsolidate(result: ConsolidateResult): string {
     `${count(result.symbols, 'symbol')}: ${count(result.written)} written, ${count(result.unchanged)} unchanged`,
     `daily files: ${count(result.dailyFilesApplied)} merged, ${count(result.dailyFilesDeleted)} deleted (${count(result.bytesDeleted, 'byte')})`,
     ...result.warnings.map((warning) => `warning: ${warning}`),
+    traffic(result.metrics),
     ...failures(result.failed),
   ]);
 }
@@ -47,8 +49,47 @@ export function describeResample(result: ResampleResult): string {
     `${count(result.bars, 'bar')} of ${count(result.symbols, 'symbol')}${range}`,
     intervalTable(result),
     ...(waiting > 0 ? [`${count(waiting, 'symbol')} with daily files only: run batch-layer consolidate first`] : []),
+    traffic(result.metrics),
     ...failures(result.failed),
   ]);
+}
+
+export function describeVacuum(result: VacuumResult): string {
+  const { applied, symbols, files, bytes, deleted, kept, keys, manifests } = result;
+  const hint = applied || files === 0 ? [] : ['nothing was deleted: run it again with --apply'];
+  return lines([
+    `${count(symbols, 'symbol')}: ${count(files, 'daily file')} (${count(bytes, 'byte')}) may be deleted${applied ? `, ${count(deleted)} were` : ''}`,
+    `kept: ${count(kept.recent)} recent, ${count(kept.unproven)} not proven to be in data.parquet, ${count(kept.unconsolidated)} without data.parquet`,
+    ...shorten(keys, (key) => `  ${key}`, files),
+    ...manifests.map((key) => `recorded in ${key}`),
+    ...hint,
+    traffic(result.metrics),
+    ...failures(result.failed),
+  ]);
+}
+
+export function describeVerify(result: VerifyResult): string {
+  const { symbols, bars, dailyFiles, pending, intervals, files, groups, problems, repaired } = result;
+  const list = (found: readonly LakeProblem[], what: string) =>
+    found.length === 0
+      ? []
+      : [
+          `${count(found.length, 'problem')}${what}:`,
+          ...shorten(found, ({ kind, message }) => `  ${kind}: ${message}`, found.length),
+        ];
+  return lines([
+    `bronze: ${count(bars, 'bar')} of ${count(symbols, 'symbol')}; ${count(dailyFiles, 'daily file')}, ${count(pending)} to be consolidated`,
+    `silver: ${count(groups, 'group')} in ${count(files, 'file')} of ${count(intervals.length, 'interval')}`,
+    traffic(result.metrics),
+    ...list(repaired, ' repaired'),
+    ...(problems.length === 0 ? ['nothing is wrong'] : list(problems, '')),
+  ]);
+}
+
+function traffic({ requests, retries, bytesRead, bytesWritten, costUsd }: StoreMetrics): string {
+  const sent = Object.entries(requests).filter(([, n]) => n > 0);
+  const kinds = sent.map(([kind, n]) => `${count(n)} ${kind}`).join(', ');
+  return `requests: ${kinds || 'none'}; ${count(bytesRead, 'byte')} read, ${count(bytesWritten)} written, ${count(retries)} sent again; on S3 $${costUsd.toFixed(4)}`;
 }
 
 export function describeDemo({ steps, resampled, preview, failed, lake, path }: DemoResult): string {
