@@ -85,16 +85,36 @@ export function mergeBars(older: Bars, newer: Bars): Bars {
     vwap: older.vwap !== undefined || newer.vwap !== undefined,
     trades: older.trades !== undefined || newer.trades !== undefined,
   });
-  let [i, j] = [0, 0];
-  for (let at = 0; at < target.session.length; at++) {
-    if (j === b.length || (i < a.length && a[i]! < b[j]!)) {
-      copyBar(older, i++, target, at);
-    } else {
-      if (a[i] === b[j]) i++;
-      copyBar(newer, j++, target, at);
-    }
+  let [i, j, at] = [0, 0, 0];
+  while (i < a.length || j < b.length) {
+    // Histories overlap little: what lies before the other's next session goes in one piece.
+    const ofA = runBefore(a, i, b[j]);
+    copyBars(older, i, i + ofA, target, at);
+    i += ofA;
+    at += ofA;
+    if (i < a.length && a[i] === b[j]) i++;
+    const ofB = runBefore(b, j, a[i]);
+    copyBars(newer, j, j + ofB, target, at);
+    j += ofB;
+    at += ofB;
   }
   return target;
+}
+
+/** How many of `sessions` from `from` on come before `limit`; all that are left where there is none. */
+function runBefore(sessions: Int32Array, from: number, limit: number | undefined): number {
+  if (limit === undefined) return sessions.length - from;
+  let end = from;
+  while (end < sessions.length && sessions[end]! < limit) end++;
+  return end - from;
+}
+
+function copyBars(source: Bars, from: number, to: number, target: Bars, at: number): void {
+  if (from === to) return;
+  target.session.set(source.session.subarray(from, to), at);
+  for (const name of REQUIRED_VALUES) target[name].set(source[name].subarray(from, to), at);
+  if (target.vwap && source.vwap) target.vwap.set(source.vwap.subarray(from, to), at);
+  if (target.trades && source.trades) target.trades.set(source.trades.subarray(from, to), at);
 }
 
 function unionLength(a: Int32Array, b: Int32Array): number {

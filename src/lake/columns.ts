@@ -29,8 +29,12 @@ export interface Columns {
 export function repeatUtf8(value: string, length: number): Utf8Values {
   const one = new TextEncoder().encode(value);
   const bytes = new Uint8Array(one.length * length);
-  for (let i = 0; i < length; i++) bytes.set(one, i * one.length);
-  return { bytes, offsets: Int32Array.from({ length: length + 1 }, (_, i) => i * one.length) };
+  const offsets = new Int32Array(length + 1);
+  for (let i = 1; i <= length; i++) offsets[i] = i * one.length;
+  bytes.set(one.subarray(0, bytes.length));
+  // What is there is doubled until all is there.
+  for (let done = one.length; done > 0 && done < bytes.length; done *= 2) bytes.copyWithin(done, 0, done);
+  return { bytes, offsets };
 }
 
 /** Strings as a column. */
@@ -79,7 +83,15 @@ export function runsOfUtf8({ offsets, bytes }: Utf8Values): { readonly values: s
 
 /** Whether two columns have the same strings. */
 export function sameUtf8(a: Utf8Values, b: Utf8Values): boolean {
-  return Buffer.compare(a.bytes, b.bytes) === 0 && a.offsets.every((offset, i) => offset === b.offsets[i]);
+  return sameBytes(a.bytes, b.bytes) && sameBytes(a.offsets, b.offsets);
+}
+
+/** Whether two arrays have the same bytes. */
+export function sameBytes(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  return (
+    a.byteLength === b.byteLength &&
+    Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(new Uint8Array(b.buffer, b.byteOffset, b.byteLength))
+  );
 }
 
 /** All strings of a column. */

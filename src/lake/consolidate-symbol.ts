@@ -1,8 +1,9 @@
-import { allocateBars, type Bars, copyBar, mergeBars, sameBar } from '../bars.ts';
+import { allocateBars, type Bars, copyBar, mergeBars, sameBar, sliceBars } from '../bars.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { formatSession } from '../session.ts';
 import { readBarsFile } from './bronze.ts';
 import { deleteCovered } from './cleanup.ts';
+import { sameBytes } from './columns.ts';
 import { type Consolidated, type DailyVersion, readConsolidated, writeConsolidated } from './consolidated.ts';
 import { mapAll } from './map-all.ts';
 import type { ObjectStore } from './store.ts';
@@ -160,7 +161,16 @@ function joinDaily(files: readonly ReadDaily[]): Bars {
 }
 
 function startsWith(bars: Bars, start: Bars): boolean {
-  return start.session.length <= bars.session.length && start.session.every((_, i) => sameBar(start, i, bars, i));
+  const { length } = start.session;
+  if (length > bars.session.length) return false;
+  const head = sliceBars(bars, 0, length);
+  return hasSameBytes(head, start) || start.session.every((_, i) => sameBar(start, i, bars, i));
+}
+
+// Quicker than bar by bar; where bytes differ the bars may still be the same (0 and −0, absent and left out).
+function hasSameBytes(a: Bars, b: Bars): boolean {
+  const names = Object.keys({ ...a, ...b }) as (keyof Bars)[];
+  return names.every((name) => a[name] && b[name] && sameBytes(a[name], b[name]));
 }
 
 function sameBars(a: Bars, b: Bars): boolean {

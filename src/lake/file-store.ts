@@ -3,6 +3,7 @@ import { access, type FileHandle, link, mkdir, open, readdir, rename, stat, unli
 import { dirname, resolve } from 'node:path';
 import { BatchLayerError } from '../errors.ts';
 import { createLockOwner, isDead, type LockOwner, ownerName, withFileLock } from './file-lock.ts';
+import { mapAll } from './map-all.ts';
 import {
   checkConditions,
   checkKey,
@@ -17,6 +18,7 @@ import {
 
 // Beside the objects, on the same file system, so that a finished file is published by one rename or link.
 const CONTROL = '.batch-layer';
+const CONCURRENT_STATS = 32;
 
 /**
  * A store of plain files below `root`: keys are paths.
@@ -163,12 +165,14 @@ async function* walk(base: string, folder: string, prefix: string, signal?: Abor
   const names = entries
     .map((entry) => ({ key: `${folder}${entry.name}${entry.isDirectory() ? '/' : ''}`, isFile: entry.isFile() }))
     .sort((a, b) => (a.key < b.key ? -1 : 1));
-  for (const { key, isFile } of names) {
+  const statOne = ({ key, isFile }: (typeof names)[number]) =>
+    isFile && key.startsWith(prefix) ? statOrNone(`${base}/${key}`) : Promise.resolve(undefined);
+  const found = await mapAll(names, statOne, { concurrency: CONCURRENT_STATS, signal });
+  for (const [i, { key, isFile }] of names.entries()) {
     signal?.throwIfAborted();
-    if (isFile && key.startsWith(prefix)) {
-      const stats = await statOrNone(`${base}/${key}`);
-      if (stats) yield { key, size: Number(stats.size), etag: etagOf(stats) };
-    } else if (!isFile && key !== `${CONTROL}/` && (key.startsWith(prefix) || prefix.startsWith(key))) {
+    const stats = found[i];
+    if (stats) yield { key, size: Number(stats.size), etag: etagOf(stats) };
+    if (!isFile && key !== `${CONTROL}/` && (key.startsWith(prefix) || prefix.startsWith(key))) {
       yield* walk(base, key, prefix, signal);
     }
   }
