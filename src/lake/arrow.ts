@@ -93,10 +93,7 @@ function fromData({ type }: ColumnSpec, data: Data): ColumnValues {
       return { offsets, bytes: data.values.slice(from, from + offsets[length]!) };
     }
     case 'bool':
-      return Uint8Array.from(
-        { length },
-        (_, i) => (data.values[(data.offset + i) >> 3] >> ((data.offset + i) & 7)) & 1,
-      );
+      return unpackBits(data.values, data.offset, length);
     case 'timestamp':
       return Float64Array.from(data.values.subarray(0, length), Number);
     default: {
@@ -123,4 +120,10 @@ function packBits(values: Uint8Array): Uint8Array {
   const bits = new Uint8Array(Math.ceil(values.length / 8));
   for (let i = 0; i < values.length; i++) if (values[i]) bits[i >> 3]! |= 1 << (i & 7);
   return bits;
+}
+
+function unpackBits(bits: Uint8Array, offset: number, length: number): Uint8Array {
+  const values = new Uint8Array(length);
+  for (let i = 0; i < length; i++) values[i] = (bits[(offset + i) >> 3]! >> ((offset + i) & 7)) & 1;
+  return values;
 }

@@ -1,9 +1,11 @@
 import { z } from 'zod';
 import type { Bars } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
+import { parseJson } from '../json.ts';
 import { formatSession, parseSession } from '../session.ts';
 import { type BarsFile, encodeBars, readBarsFile } from './bronze.ts';
 import { dataKey } from './keys.ts';
+import { wholeNumberOf } from './parquet-decode.ts';
 import { conditionOf, type ObjectStore, orNone, type StoreCall } from './store.ts';
 import type { Codec } from './wasm.ts';
 
@@ -48,7 +50,7 @@ export async function readConsolidated(
     bars,
     etag,
     digest,
-    generation: Number(metadata.generation ?? 0),
+    generation: wholeNumberOf(metadata, 'generation', key),
     applied: parseApplied(metadata.applied, key),
   };
 }
@@ -74,7 +76,7 @@ export async function writeConsolidated(
 
 function parseApplied(text: string | undefined, key: string): ReadonlyMap<number, DailyVersion> {
   try {
-    const entries = Object.entries(appliedDocument.parse(JSON.parse(text ?? '{}')));
+    const entries = Object.entries(appliedDocument.parse(parseJson(text ?? '{}')));
     return new Map(
       entries.map(([date, [digest, etag]]) => {
         const session = parseSession(date);

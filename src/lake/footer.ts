@@ -1,18 +1,36 @@
 import { BatchLayerError } from '../errors.ts';
-import { type Field, type List, readStruct, type Struct, TYPE, type Value, writeStruct } from './thrift.ts';
+import { type Field, readStruct, type Struct, TYPE, writeStruct } from './thrift.ts';
+import {
+  decodeText,
+  int64,
+  listOf,
+  numberOf,
+  optionalNumberOf,
+  structField,
+  structFrom,
+  structList,
+  structOf,
+  structsOf,
+  text,
+  textOf,
+} from './thrift-fields.ts';
 
 // The metadata at the end of a Parquet file: https://github.com/apache/parquet-format (parquet.thrift names the ids).
-// Read here, before any byte reaches the decoder, and written here, so that row groups can be spliced: a row group that
-// is read or written by itself travels as a small Parquet file of its own.
+// Read here, before any byte reaches the decoder, and written here, so that row groups can be written one by one: each
+// is encoded as a small Parquet file of its own.
 
 const MAGIC = new TextEncoder().encode('PAR1');
 /** Bytes after the footer: its length and the magic. */
 export const TAIL_BYTES = 8;
+/** Thousands of row groups take a few megabytes. */
+const MAX_FOOTER_BYTES = 2 ** 24;
 const FILE = { schema: 2, rows: 3, rowGroups: 4, metadata: 5 } as const;
-const ELEMENT = { name: 4, children: 5 } as const;
+const [REQUIRED, OPTIONAL] = [0, 1];
+const ELEMENT = { repetition: 3, name: 4, children: 5 } as const;
 const GROUP = { columns: 1, rows: 3, offset: 5, ordinal: 7 } as const;
 const CHUNK = { path: 1, offset: 2, metadata: 3, indexes: [4, 5, 6, 7] } as const;
 const COLUMN = {
+  type: 1,
   path: 3,
   codec: 4,
   values: 5,
@@ -27,6 +45,10 @@ const COLUMN = {
 /** One column of one row group. */
 export interface ColumnChunk {
   readonly name: string;
+  /** Number in Parquet's Type. */
+  readonly type: number;
+  /** Whether its pages tell which values are absent. */
+  readonly isOptional: boolean;
   /** First byte, and number of bytes, in the file. */
   readonly start: number;
   readonly size: number;
@@ -61,7 +83,9 @@ export function footerLength(tail: Uint8Array, size: number, place: string): num
     throw corrupt(place, `expected PAR1 at the end of ${size} bytes: truncated, or no Parquet file`);
   }
   const length = new DataView(tail.buffer, tail.byteOffset).getUint32(0, true);
-  if (length + TAIL_BYTES + MAGIC.length > size) throw corrupt(place, `footer of ${length} bytes in a file of ${size}`);
+  if (length > Math.min(MAX_FOOTER_BYTES, size - TAIL_BYTES - MAGIC.length)) {
+    throw corrupt(place, `footer of ${length} bytes in a file of ${size}`);
+  }
   return length;
 }
 
@@ -74,18 +98,25 @@ export function footerLength(tail: Uint8Array, size: number, place: string): num
  */
 export function readFooter(bytes: Uint8Array, dataEnd: number, place: string): Footer {
   const struct = readStruct(bytes, place);
-  const [root, ...elements] = structs(struct, FILE.schema, place);
-  if (root === undefined || optionalNumber(root, ELEMENT.children) !== elements.length) {
+  const [root, ...elements] = structsOf(struct, FILE.schema, place);
+  if (root === undefined || optionalNumberOf(root, ELEMENT.children) !== elements.length) {
     throw corrupt(place, 'expected a flat schema');
   }
-  const columns = elements.map((element) => text(bytesOf(element, ELEMENT.name, place)));
-  const rowGroups = structs(struct, FILE.rowGroups, place).map((group) => readRowGroup(group, columns, dataEnd, place));
-  const rows = number(struct, FILE.rows, place);
+  const columns = elements.map((element) => textOf(element, ELEMENT.name, place));
+  const repetitions = elements.map((element) => numberOf(element, ELEMENT.repetition, place));
+  if (repetitions.some((repetition) => repetition !== REQUIRED && repetition !== OPTIONAL)) {
+    throw corrupt(place, 'expected a flat schema');
+  }
+  const isOptional = repetitions.map((repetition) => repetition === OPTIONAL);
+  const rowGroups = structsOf(struct, FILE.rowGroups, place).map((group) =>
+    readRowGroup(group, { columns, isOptional, dataEnd }, place),
+  );
+  const rows = numberOf(struct, FILE.rows, place);
   if (rowGroups.reduce((sum, group) => sum + group.rows, 0) !== rows) throw corrupt(place, 'row counts do not add up');
   const metadata = new Map<string, string>();
   if (struct.has(FILE.metadata)) {
-    for (const entry of structs(struct, FILE.metadata, place)) {
-      metadata.set(text(bytesOf(entry, 1, place)), entry.has(2) ? text(bytesOf(entry, 2, place)) : '');
+    for (const entry of structsOf(struct, FILE.metadata, place)) {
+      metadata.set(textOf(entry, 1, place), entry.has(2) ? textOf(entry, 2, place) : '');
     }
   }
   return { rows, columns, rowGroups, metadata, struct };
@@ -99,9 +130,18 @@ export function splitFooter(file: Uint8Array, place: string): Footer {
   return readFooter(file.slice(from, -TAIL_BYTES), from, place);
 }
 
-function readRowGroup(group: Struct, columns: readonly string[], dataEnd: number, place: string): RowGroup {
-  const rows = number(group, GROUP.rows, place);
-  const chunks = structs(group, GROUP.columns, place);
+function readRowGroup(
+  group: Struct,
+  {
+    columns,
+    isOptional,
+    dataEnd,
+  }: { readonly columns: readonly string[]; readonly isOptional: readonly boolean[]; readonly dataEnd: number },
+  place: string,
+): RowGroup {
+  const rows = numberOf(group, GROUP.rows, place);
+  if (rows < 0) throw corrupt(place, `row group of ${rows} rows`);
+  const chunks = structsOf(group, GROUP.columns, place);
   if (chunks.length !== columns.length) throw corrupt(place, `${chunks.length} chunks for ${columns.length} columns`);
   return {
     rows,
@@ -110,18 +150,31 @@ function readRowGroup(group: Struct, columns: readonly string[], dataEnd: number
       const column = structOf(chunk, CHUNK.metadata, place);
       const name = columns[i]!;
       const path = listOf(column, COLUMN.path, place).items;
-      if (path.length !== 1 || !(path[0] instanceof Uint8Array) || text(path[0]) !== name || chunk.has(CHUNK.path)) {
+      if (
+        path.length !== 1 ||
+        !(path[0] instanceof Uint8Array) ||
+        decodeText(path[0], place) !== name ||
+        chunk.has(CHUNK.path)
+      ) {
         throw corrupt(place, `chunk ${i} is not column ${name} of this file`);
       }
-      const dataPage = number(column, COLUMN.dataPage, place);
-      const start = Math.min(optionalNumber(column, COLUMN.dictionaryPage) || dataPage, dataPage);
-      const size = number(column, COLUMN.size, place);
+      const dataPage = numberOf(column, COLUMN.dataPage, place);
+      const start = Math.min(optionalNumberOf(column, COLUMN.dictionaryPage) || dataPage, dataPage);
+      const size = numberOf(column, COLUMN.size, place);
       if (start < MAGIC.length || size < 0 || start + size > dataEnd) {
         throw corrupt(place, `column ${name} lies outside`);
       }
-      if (number(column, COLUMN.values, place) !== rows) throw corrupt(place, `column ${name} has not ${rows} values`);
-      const uncompressedSize = number(column, COLUMN.uncompressedSize, place);
-      return { name, start, size, uncompressedSize, codec: number(column, COLUMN.codec, place) };
+      if (numberOf(column, COLUMN.values, place) !== rows)
+        throw corrupt(place, `column ${name} has not ${rows} values`);
+      return {
+        name,
+        type: numberOf(column, COLUMN.type, place),
+        isOptional: isOptional[i]!,
+        start,
+        size,
+        uncompressedSize: numberOf(column, COLUMN.uncompressedSize, place),
+        codec: numberOf(column, COLUMN.codec, place),
+      };
     }),
   };
 }
@@ -133,20 +186,20 @@ export function encodeFooter(
   metadata: ReadonlyMap<string, string>,
 ): Uint8Array {
   const rows = rowGroups.reduce((sum, group) => sum + (group.get(GROUP.rows)!.value as number), 0);
-  const entries = [...metadata].map(([key, value]): Struct => {
-    return new Map([
-      [1, { type: TYPE.binary, value: new TextEncoder().encode(key) }],
-      [2, { type: TYPE.binary, value: new TextEncoder().encode(value) }],
-    ]);
-  });
-  const footer = writeStruct(
-    new Map<number, Field>([
+  const entries = [...metadata].map(([key, value]) => structFrom({ 1: text(key), 2: text(value) }));
+  return endFile(
+    new Map([
       ...schemaOf.struct,
-      [FILE.rows, { type: TYPE.int64, value: rows }],
-      [FILE.rowGroups, listField(rowGroups)],
-      [FILE.metadata, listField(entries)],
+      [FILE.rows, int64(rows)],
+      [FILE.rowGroups, structList(rowGroups)],
+      [FILE.metadata, structList(entries)],
     ]),
   );
+}
+
+/** The end of a Parquet file whose FileMetaData is `struct`. */
+export function endFile(struct: Struct): Uint8Array {
+  const footer = writeStruct(struct);
   const end = new Uint8Array(footer.length + TAIL_BYTES);
   end.set(footer);
   new DataView(end.buffer).setUint32(footer.length, footer.length, true);
@@ -173,10 +226,10 @@ export function moveRowGroup(group: RowGroup, by: number, ordinal: number): Stru
     const fields = new Map(chunk);
     for (const id of CHUNK.indexes) fields.delete(id);
     // Deprecated, and 0 by the format's advice.
-    if (fields.has(CHUNK.offset)) fields.set(CHUNK.offset, { type: TYPE.int64, value: 0 });
-    return fields.set(CHUNK.metadata, { type: TYPE.struct, value: column });
+    if (fields.has(CHUNK.offset)) fields.set(CHUNK.offset, int64(0));
+    return fields.set(CHUNK.metadata, structField(column));
   });
-  const fields = new Map(group.struct).set(GROUP.columns, listField(moved));
+  const fields = new Map(group.struct).set(GROUP.columns, structList(moved));
   move(fields, GROUP.offset, by);
   if (fields.has(GROUP.ordinal)) fields.set(GROUP.ordinal, { type: TYPE.int16, value: ordinal });
   return fields;
@@ -185,51 +238,6 @@ export function moveRowGroup(group: RowGroup, by: number, ordinal: number): Stru
 function move(fields: Map<number, Field>, id: number, by: number): void {
   const field = fields.get(id);
   if (field) fields.set(id, { type: field.type, value: (field.value as number) + by });
-}
-
-function listField(items: readonly Struct[]): Field {
-  return { type: TYPE.list, value: { elementType: TYPE.struct, items } };
-}
-
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
-}
-
-function optionalNumber(struct: Struct, id: number): number | undefined {
-  const value = struct.get(id)?.value;
-  return typeof value === 'number' ? value : undefined;
-}
-
-function number(struct: Struct, id: number, place: string): number {
-  return optionalNumber(struct, id) ?? missing(id, place);
-}
-
-function bytesOf(struct: Struct, id: number, place: string): Uint8Array {
-  const value = struct.get(id)?.value;
-  return value instanceof Uint8Array ? value : missing(id, place);
-}
-
-function structOf(struct: Struct, id: number, place: string): Struct {
-  const value = struct.get(id)?.value;
-  return isStruct(value) ? value : missing(id, place);
-}
-
-function listOf(struct: Struct, id: number, place: string): List {
-  const value = struct.get(id)?.value;
-  return typeof value === 'object' && 'items' in value ? value : missing(id, place);
-}
-
-function structs(struct: Struct, id: number, place: string): readonly Struct[] {
-  const { items } = listOf(struct, id, place);
-  return items.every(isStruct) ? items : missing(id, place);
-}
-
-function isStruct(value: Value | undefined): value is Struct {
-  return value instanceof Map;
-}
-
-function missing(id: number, place: string): never {
-  throw corrupt(place, `field ${id} is missing or of another type`);
 }
 
 function corrupt(place: string, what: string): BatchLayerError {

@@ -38,6 +38,12 @@ export function groupsToColumns(
   symbols: readonly string[],
 ): Columns {
   const { length } = groups.bars;
+  const vwap = new Float64Array(length);
+  const complete = new Uint8Array(length);
+  for (let i = 0; i < length; i++) {
+    vwap[i] = groupVwap(groups, i);
+    complete[i] = groups.bars[i] === interval ? 1 : 0;
+  }
   const values: Record<string, ColumnValues | undefined> = {
     interval: new Int32Array(length).fill(interval),
     symbol: gatherUtf8(encodeUtf8(symbols), groups.symbol),
@@ -48,9 +54,9 @@ export function groupsToColumns(
     low: groups.low,
     close: groups.close,
     volume: groups.volume,
-    vwap: Float64Array.from(groups.bars, (_, i) => groupVwap(groups, i)),
+    vwap,
     bars: groups.bars,
-    complete: Uint8Array.from(groups.bars, (bars) => (bars === interval ? 1 : 0)),
+    complete,
   };
   return { length, values: schema.map(({ name }) => values[name]!) };
 }

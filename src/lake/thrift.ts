@@ -32,6 +32,8 @@ export interface List {
 export type Value = boolean | number | Uint8Array | List | Struct;
 
 const MAX_DEPTH = 16;
+/** Footers of 250 million bars have as many; a struct is a byte in a file and 200 in memory. */
+const MAX_VALUES = 2 ** 20;
 const MAX_INTEGER = 2 ** 52;
 
 /**
@@ -40,9 +42,18 @@ const MAX_INTEGER = 2 ** 52;
  * @throws BatchLayerError `CorruptObject` for anything that is no complete, sane struct; `place` names the object
  */
 export function readStruct(bytes: Uint8Array, place: string): Struct {
-  let at = 0;
+  return readStructAt(bytes, 0, place).struct;
+}
+
+/** Reads the struct that begins at byte `start`; `end` is one past its last byte. */
+export function readStructAt(
+  bytes: Uint8Array,
+  start: number,
+  place: string,
+): { readonly struct: Struct; readonly end: number } {
+  let [at, values] = [start, 0];
   const fail = (what: string): never => {
-    throw new BatchLayerError('CorruptObject', `${place}: footer is damaged at byte ${at}: ${what}`);
+    throw new BatchLayerError('CorruptObject', `${place}: metadata is damaged at byte ${at}: ${what}`);
   };
   const byte = (): number => (at < bytes.length ? bytes[at++]! : fail('ends too early'));
   const varint = (): number => {
@@ -74,6 +85,7 @@ export function readStruct(bytes: Uint8Array, place: string): Struct {
   };
   const value = (type: number, depth: number, inList = false): Value => {
     if (depth > MAX_DEPTH) fail('nested too deeply');
+    if (++values > MAX_VALUES) fail(`more than ${MAX_VALUES} values`);
     switch (type) {
       case TYPE.true:
       case TYPE.false:
@@ -106,12 +118,12 @@ export function readStruct(bytes: Uint8Array, place: string): Struct {
       fields.set(id, { type: head & 15, value: value(head & 15, depth) });
     }
   };
-  return struct(0);
+  return { struct: struct(0), end: at };
 }
 
 /** The bytes of one struct, fields in ascending order of id. */
 export function writeStruct(struct: Struct): Uint8Array {
-  let bytes = new Uint8Array(1024);
+  let bytes = new Uint8Array(64);
   let at = 0;
   const room = (length: number): void => {
     if (at + length <= bytes.length) return;

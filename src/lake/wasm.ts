@@ -1,13 +1,25 @@
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { compileFunction } from 'node:vm';
 import { type RecordBatch, Table, tableToIPC } from 'apache-arrow';
 import { parseTable } from 'arrow-js-ffi';
 import type * as ParquetWasm from 'parquet-wasm/node';
 import { BatchLayerError } from '../errors.ts';
 import type { ColumnType, TableSchema } from './columns.ts';
+import { limitMemory } from './limit-memory.ts';
 
-// The only file that imports parquet-wasm. It owns every handle, and no view of wasm memory leaves it.
+// The only file that loads parquet-wasm. It owns every handle, and no view of wasm memory leaves it.
+
+/** What the decoder may hold at once, input, pages and columns together: three times the largest row group. */
+export const MAX_WASM_BYTES = 3 * 2 ** 28;
+
+// The types of Node leave it out.
+declare const WebAssembly: { readonly Module: new (bytes: Uint8Array) => object };
 
 const require = createRequire(import.meta.url);
+const glue = require.resolve('parquet-wasm/node');
+let module: object | undefined;
 let instance: typeof ParquetWasm | undefined;
 
 /** Compression of data pages. */
@@ -54,27 +66,35 @@ export function decodeFile<T>(
   }
 }
 
+/** Bytes the instance in use holds; they grow and never shrink. */
+export function wasmBytes(): number {
+  return instance?.wasmMemory().buffer.byteLength ?? 0;
+}
+
 function withWasm<T>(work: (wasm: typeof ParquetWasm) => T): T {
-  instance ??= require('parquet-wasm/node') as typeof ParquetWasm;
+  instance ??= instantiate();
   try {
     return work(instance);
   } catch (error) {
     // Errors the decoder returns are plain. A trap (RuntimeError and the like) leaves the instance's memory and stack as
     // they were in the middle of something: it is never used again.
-    if (!(error instanceof BatchLayerError) && (error as Error).constructor !== Error) {
-      instance = undefined;
-      forgetModule(require.resolve('parquet-wasm/node'));
-    }
+    if (!(error instanceof BatchLayerError) && (error as Error).constructor !== Error) instance = undefined;
     throw error;
   }
 }
 
-// The next require makes a fresh instance. Node also keeps every module a require has loaded in a list of its parent's.
-function forgetModule(path: string): void {
-  const loaded = require.cache[path];
-  const siblings = loaded?.parent?.children ?? [];
-  if (loaded) siblings.splice(siblings.indexOf(loaded), 1);
-  delete require.cache[path];
+// The package makes its one instance where it is loaded. Run as a function it makes a fresh one each time, of a module
+// that is compiled once, with a limit to its memory: what a footer does not tell of (how long a dictionary's strings are,
+// what pages inflate to) would otherwise take up to 4 GiB.
+function instantiate(): typeof ParquetWasm {
+  const limited = new Proxy(WebAssembly.Module, {
+    construct: (_, [bytes]: [Uint8Array]) => (module ??= new WebAssembly.Module(limitMemory(bytes, MAX_WASM_BYTES))),
+  });
+  const assembly = Object.create(WebAssembly, { Module: { value: limited } });
+  const load = compileFunction(readFileSync(glue, 'utf8'), ['exports', 'require', '__dirname', 'WebAssembly']);
+  const loaded = {} as typeof ParquetWasm;
+  load(loaded, require, dirname(glue), assembly);
+  return loaded;
 }
 
 function writerProperties(wasm: typeof ParquetWasm, schema: TableSchema, codec: Codec, rows: number) {

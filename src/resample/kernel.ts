@@ -96,22 +96,25 @@ interface Target {
 }
 
 function resampleSymbol(bars: Bars, from: number, to: number, n: number, target: Target): number {
-  const { session, open, high, low, close, volume, vwap } = bars;
   const { symbol, output, carry, carryAt } = target;
+  let [i, at] = [from, target.at];
+  if (carry && from < to) {
+    i = Math.min(to, from + n - carry.bars[carryAt]!);
+    resumeGroup(bars, from, i, { ...target, carry });
+    at++;
+  }
+  const { session, open, high, low, close, volume, vwap } = bars;
   const { notional: notionals } = output;
-  let at = target.at;
-  for (let i = from; i < to; at++) {
-    const resumes = i === from && carry !== undefined;
-    let count = resumes ? carry.bars[carryAt]! : 0;
-    const end = Math.min(to, i + n - count);
+  for (; i < to; at++) {
+    const end = Math.min(to, i + n);
     output.symbol[at] = symbol;
-    output.session[at] = resumes ? carry.session[carryAt]! : session[i]!;
-    output.open[at] = resumes ? carry.open[carryAt]! : open[i]!;
-    let highest = resumes ? carry.high[carryAt]! : high[i]!;
-    let lowest = resumes ? carry.low[carryAt]! : low[i]!;
-    let sum = resumes ? carry.volume[carryAt]! : 0;
-    let notional = resumes ? carriedNotional(carry, carryAt) : 0;
-    count += end - i;
+    output.session[at] = session[i]!;
+    output.open[at] = open[i]!;
+    output.bars[at] = end - i;
+    let highest = high[i]!;
+    let lowest = low[i]!;
+    let sum = 0;
+    let notional = 0;
     for (; i < end; i++) {
       if (high[i]! > highest) highest = high[i]!;
       if (low[i]! < lowest) lowest = low[i]!;
@@ -125,9 +128,34 @@ function resampleSymbol(bars: Bars, from: number, to: number, n: number, target:
     output.close[at] = close[end - 1]!;
     output.volume[at] = sum;
     if (notionals) notionals[at] = notional;
-    output.bars[at] = count;
   }
   return at;
+}
+/** The first group of a symbol whose open group is carried on. */
+function resumeGroup(
+  { session, high, low, close, volume, vwap }: Bars,
+  from: number,
+  end: number,
+  { symbol, output, at, carry, carryAt }: Target & { readonly carry: Groups },
+): void {
+  let [highest, lowest, sum] = [carry.high[carryAt]!, carry.low[carryAt]!, carry.volume[carryAt]!];
+  let notional = carriedNotional(carry, carryAt);
+  for (let i = from; i < end; i++) {
+    if (high[i]! > highest) highest = high[i]!;
+    if (low[i]! < lowest) lowest = low[i]!;
+    if (volume[i] !== 0) notional += vwap ? vwap[i]! * volume[i]! : Number.NaN;
+    sum += volume[i]!;
+  }
+  output.symbol[at] = symbol;
+  output.session[at] = carry.session[carryAt]!;
+  output.endSession[at] = session[end - 1]!;
+  output.open[at] = carry.open[carryAt]!;
+  output.high[at] = highest;
+  output.low[at] = lowest;
+  output.close[at] = close[end - 1]!;
+  output.volume[at] = sum;
+  if (output.notional) output.notional[at] = notional;
+  output.bars[at] = carry.bars[carryAt]! + end - from;
 }
 
 // Bars without any vwap leave the notional out; only groups that have not traded at all go on from zero.

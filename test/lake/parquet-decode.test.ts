@@ -1,69 +1,141 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { brotliCompressSync, gzipSync, constants as zlib } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { BRONZE_SCHEMA, encodeBars } from '../../src/lake/bronze.ts';
-import { concatBytes } from '../../src/lake/columns.ts';
-import { encodeFooter, splitFooter } from '../../src/lake/footer.ts';
-import { decodeRowGroup, decodeTable, metadataOf } from '../../src/lake/parquet-decode.ts';
-import { PREFIX, sealMetadata } from '../../src/lake/parquet-encode.ts';
-import type { Field, List, Struct } from '../../src/lake/thrift.ts';
+import { allocateBars } from '../../src/bars.ts';
+import { BRONZE_SCHEMA, barsToColumns, encodeBars } from '../../src/lake/bronze.ts';
+import { type ColumnSpec, concatBytes, concatColumns, encodeUtf8, type TableSchema } from '../../src/lake/columns.ts';
+import { digestColumns } from '../../src/lake/digest.ts';
+import { splitFooter } from '../../src/lake/footer.ts';
+import { decodeRowGroup, decodeTable, planRanges } from '../../src/lake/parquet-decode.ts';
+import { encodeTable } from '../../src/lake/parquet-encode.ts';
+import { type Field, TYPE, writeStruct } from '../../src/lake/thrift.ts';
+import { MAX_WASM_BYTES } from '../../src/lake/wasm.ts';
 import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
+import { queryDuckDB } from '../support/duckdb.ts';
+import {
+  COLUMN,
+  dictionaryPage,
+  type Forgery,
+  forge,
+  forgePages,
+  type Page,
+  type PageCodec,
+  setInColumns,
+} from '../support/forge-parquet.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 
 const [history] = syntheticMarket({ symbols: 1, bars: 100, longest: 100, lastDate: '2025-12-31' });
 const { bytes } = encodeBars('AAPL', history!.bars);
 
-/** The file with another footer, sealed anew: damage that no digest of the footer shows. */
-function forge(change: {
-  readonly group?: (group: Map<number, Field>) => void;
-  readonly metadata?: Record<string, string>;
-}) {
-  const footer = splitFooter(bytes, 'file');
-  const group = new Map(footer.rowGroups[0]!.struct);
-  change.group?.(group);
-  const sealed = sealMetadata({ ...metadataOf(footer), ...change.metadata });
-  const metadata = new Map(Object.entries(sealed).map(([key, value]) => [`${PREFIX}${key}`, value]));
-  return concatBytes([bytes.subarray(0, bytes.length - footerSize()), encodeFooter(footer, [group], metadata)]);
-}
-
-function footerSize(): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(bytes.length - 8, true) + 8;
-}
-
-/** Sets a number of every column of a row group (ids of parquet.thrift's ColumnMetaData). */
-function setInColumns(group: Map<number, Field>, id: number, value: number): void {
-  const list = group.get(1)!.value as List;
-  const items = (list.items as Struct[]).map((chunk) => {
-    const column = new Map(chunk.get(3)!.value as Struct);
-    column.set(id, { type: column.get(id)!.type, value });
-    return new Map(chunk).set(3, { type: 12, value: column });
-  });
-  group.set(1, { type: 9, value: { ...list, items } });
-}
-
-test('decodeRowGroup reads the bytes of its row group only, in one range', async () => {
-  const footer = splitFooter(bytes, 'file');
+/** Reads ranges of `file`, told which. */
+function rangesOf(file: Uint8Array) {
   const ranges: number[] = [];
   const read = async (start: number, end: number) => {
     ranges.push(end - start);
-    return bytes.subarray(start, end);
+    return file.subarray(start, end);
   };
-  const columns = await decodeRowGroup(BRONZE_SCHEMA, footer, footer.rowGroups[0]!, read, 'file');
+  return { ranges, read };
+}
+
+const sizes = (columns: readonly { readonly size: number }[]) => columns.reduce((sum, { size }) => sum + size, 0);
+
+test('decodeRowGroup reads the bytes of its row group only, in one range', async () => {
+  const footer = splitFooter(bytes, 'file');
+  const { ranges, read } = rangesOf(bytes);
+  const columns = await decodeRowGroup(BRONZE_SCHEMA, footer.rowGroups[0]!, read, 'file');
   expect(columns).toEqual(decodeTable(BRONZE_SCHEMA, bytes, 'file').columns);
-  expect(ranges).toEqual([footer.rowGroups[0]!.columns.reduce((sum, { size }) => sum + size, 0)]);
-  const short = decodeRowGroup(BRONZE_SCHEMA, footer, footer.rowGroups[0]!, async () => bytes.subarray(0, 9), 'file');
+  expect(ranges).toEqual([sizes(footer.rowGroups[0]!.columns)]);
+  const short = decodeRowGroup(BRONZE_SCHEMA, footer.rowGroups[0]!, async () => bytes.subarray(0, 9), 'file');
   await expect(short).rejects.toMatchObject({ code: 'CorruptObject' });
+});
+
+test('columns that the schema does not ask for are not read, wherever they lie', async () => {
+  const note: ColumnSpec = { name: 'note', type: 'utf8' };
+  const schema: TableSchema = [
+    ...BRONZE_SCHEMA.slice(0, 2),
+    note,
+    ...BRONZE_SCHEMA.slice(2),
+    { ...note, name: 'more' },
+  ];
+  const bars = barsToColumns('AAPL', history!.bars);
+  const notes = encodeUtf8(Array.from({ length: 100 }, (_, i) => randomBytes(1000 + i).toString('hex')));
+  const values = [...bars.values.slice(0, 2), notes, ...bars.values.slice(2), notes];
+  const file = encodeTable(schema, { length: 100, values }).bytes;
+  const footer = splitFooter(file, 'file');
+  const { ranges, read } = rangesOf(file);
+  expect(await decodeRowGroup(BRONZE_SCHEMA, footer.rowGroups[0]!, read, 'file')).toEqual(bars);
+  const { columns } = footer.rowGroups[0]!;
+  expect(ranges).toEqual([sizes(columns.slice(0, 2)), sizes(columns.slice(3, -1))]);
+  expect(decodeTable(BRONZE_SCHEMA, file, 'file').columns).toEqual(bars);
+});
+
+test('planRanges joins chunks that overlap or lie 64 KB apart at most', () => {
+  const chunks = [
+    { start: 400_000, size: 10 },
+    { start: 4, size: 100 },
+    { start: 104 + 65_536, size: 1000 },
+    { start: 66_000, size: 10 },
+    { start: 66_640 + 65_537, size: 5 },
+  ];
+  expect(planRanges(chunks)).toEqual([
+    { start: 4, end: 66_640 },
+    { start: 132_177, end: 132_182 },
+    { start: 400_000, end: 400_010 },
+  ]);
+});
+
+describe('a file of another writer that carries the digests is read:', () => {
+  const codecs = ['uncompressed', 'snappy', 'gzip', 'zstd', 'brotli', 'lz4_raw'];
+
+  test.each(
+    codecs.flatMap((codec) => [
+      [codec, 'V1'],
+      [codec, 'V2'],
+    ]),
+  )('DuckDB, %s, %s', async (codec, version) => {
+    const folder = await temporaryFolder();
+    await writeFile(`${folder}/own.parquet`, bytes);
+    const options = `FORMAT parquet, COMPRESSION ${codec}, PARQUET_VERSION ${version}, ROW_GROUP_SIZE 2048`;
+    // Repeated, so that there are several row groups and dictionaries.
+    const rows = `SELECT b.* FROM '${folder}/own.parquet' b, range(50) ORDER BY range, date`;
+    await queryDuckDB(`COPY (${rows}) TO '${folder}/theirs.parquet' (${options})`);
+    const theirs = await readFile(`${folder}/theirs.parquet`);
+    const table = concatColumns(BRONZE_SCHEMA, new Array(50).fill(barsToColumns('AAPL', history!.bars)));
+    const { digest, columns } = digestColumns(BRONZE_SCHEMA, table);
+    const metadata = { rows: '5000', digest, column_digests: JSON.stringify(columns) };
+    expect(splitFooter(theirs, 'theirs').rowGroups.length).toBe(3);
+    expect(decodeTable(BRONZE_SCHEMA, forge(theirs, { metadata }), 'theirs').columns).toEqual(table);
+  });
+
+  test('one that gives 0 as the place of what it has not', () => {
+    const group = (fields: Map<number, Field>) => setInColumns(fields, { [COLUMN.dictionaryPage]: 0 }, 3);
+    expect(decodeTable(BRONZE_SCHEMA, forge(bytes, { group }), 'x').columns).toEqual(
+      barsToColumns('AAPL', history!.bars),
+    );
+  });
+});
+
+test('text in a footer that is no UTF-8 is CorruptObject', () => {
+  const damaged = forge(bytes, { metadata: { note: '????' } });
+  damaged.fill(0xff, Buffer.from(damaged).indexOf('????'), Buffer.from(damaged).indexOf('????') + 4);
+  expect(() => decodeTable(BRONZE_SCHEMA, damaged, 'x')).toThrow(/no UTF-8/);
 });
 
 describe('decodeTable refuses, before anything is decoded,', () => {
   test('nothing of a file that is forged to be the same', () => {
-    expect(decodeTable(BRONZE_SCHEMA, forge({}), 'same').columns.length).toBe(100);
+    expect(decodeTable(BRONZE_SCHEMA, forge(bytes, {}), 'same').columns.length).toBe(100);
   });
 
-  test.each<[string, Parameters<typeof forge>[0], RegExp]>([
+  test.each<[string, Forgery, RegExp]>([
     [
       'more rows than memory may hold, however small their pages',
       {
         group: (group) => {
           group.set(3, { type: 6, value: 2 ** 31 });
-          setInColumns(group, 5, 2 ** 31);
+          setInColumns(group, { [COLUMN.values]: 2 ** 31 });
         },
         metadata: { rows: String(2 ** 31) },
       },
@@ -71,18 +143,32 @@ describe('decodeTable refuses, before anything is decoded,', () => {
     ],
     [
       'pages that say they are too large',
-      { group: (group) => setInColumns(group, 6, 2 ** 40) },
+      { group: (group) => setInColumns(group, { [COLUMN.uncompressedSize]: 2 ** 40 }) },
       /decodes to \d+ bytes/,
     ],
-    ['a codec nobody has', { group: (group) => setInColumns(group, 4, 3) }, /unknown codec 3/],
-    ['a column that lies outside', { group: (group) => setInColumns(group, 9, 2 ** 30) }, /lies outside/],
-    ['columns of different lengths', { group: (group) => setInColumns(group, 5, 99) }, /has not 100 values/],
+    ['a codec nobody has', { group: (group) => setInColumns(group, { [COLUMN.codec]: 3 }) }, /unknown codec 3/],
+    [
+      'a column that lies outside',
+      { group: (group) => setInColumns(group, { [COLUMN.dataPage]: 2 ** 30 }) },
+      /lies outside/,
+    ],
+    [
+      'columns of different lengths',
+      { group: (group) => setInColumns(group, { [COLUMN.values]: 99 }) },
+      /has not 100 values/,
+    ],
+    ['fewer rows than none', { group: (group) => group.set(3, { type: 6, value: -1 }) }, /row group of -1 rows/],
+    [
+      'a digest of a column it has not',
+      { metadata: { column_digests: `{"x":"${'0'.repeat(16)}"}` } },
+      /has no column x, but a digest of it/,
+    ],
     ['another row count than it carries', { metadata: { rows: '99' } }, /has 100 rows: expected 99/],
     ['column digests that are none', { metadata: { column_digests: '{"date":1}' } }, /cannot be read/],
   ])('%s', (_what, change, message) => {
     const error = (() => {
       try {
-        return decodeTable(BRONZE_SCHEMA, forge(change), 'some/key.parquet');
+        return decodeTable(BRONZE_SCHEMA, forge(bytes, change), 'some/key.parquet');
       } catch (thrown) {
         return thrown;
       }
@@ -97,5 +183,61 @@ describe('decodeTable refuses, before anything is decoded,', () => {
     const damaged = bytes.slice();
     damaged[at]! ^= 1;
     expect(() => decodeTable(BRONZE_SCHEMA, damaged, 'x')).toThrow(/metadata is damaged|expected/);
+  });
+});
+
+describe('a forged file does not take more memory than the decoder may hold, and a row group besides:', () => {
+  const long = allocateBars(65_536);
+  long.session.set(Array.from({ length: 65_536 }, (_, i) => i));
+  const file = encodeBars('AAPL', long, { codec: 'zstd' }).bytes;
+  const script = new URL('../support/decode-process.ts', import.meta.url).pathname;
+
+  async function decodeApart(forged: Uint8Array) {
+    const path = `${await temporaryFolder()}/forged.parquet`;
+    await writeFile(path, forged);
+    const { stdout } = await promisify(execFile)(process.execPath, [script, path]);
+    return JSON.parse(stdout) as { readonly code?: string; readonly rows?: number; readonly peakBytes: number };
+  }
+
+  test('nothing is wrong with the forgery as such', async () => {
+    const same = await decodeApart(forgePages(file, (pages) => pages));
+    expect(same).toMatchObject({ rows: 65_536 });
+    expect(same.peakBytes).toBeLessThan(2 ** 28);
+  });
+
+  const dictionary = (length: number) => (pages: readonly Page[]) => [
+    dictionaryPage('A'.repeat(length)),
+    ...pages.slice(1),
+  ];
+  const bomb = (pages: readonly Page[]) => [...pages.slice(0, -1), { ...pages.at(-1)!, body: new Uint8Array(2 ** 30) }];
+  const quality = { params: { [zlib.BROTLI_PARAM_QUALITY]: 1 } };
+
+  test.each<[string, (pages: readonly Page[]) => readonly Page[], PageCodec?]>([
+    ['a dictionary of one string, 2 GB in its rows', dictionary(30_000)],
+    ['a dictionary of one string, 400 MB in its rows', dictionary(6000)],
+    ['a page of gzip that inflates to 1 GB', bomb, { codec: 2, compress: (body) => gzipSync(body, { level: 1 }) }],
+    [
+      'a page of Brotli that inflates to 1 GB',
+      bomb,
+      { codec: 4, compress: (body) => brotliCompressSync(body, quality) },
+    ],
+  ])('%s', async (_what, change, codec) => {
+    const { code, peakBytes } = await decodeApart(forgePages(file, change, codec));
+    expect(code).toBe('CorruptObject');
+    expect(peakBytes).toBeLessThan(MAX_WASM_BYTES + 2 ** 28);
+  });
+
+  test('a footer of millions of empty structs', async () => {
+    const metadata = writeStruct(
+      new Map([
+        [5, { type: TYPE.list, value: { elementType: TYPE.struct, items: new Array(10_000_000).fill(new Map()) } }],
+      ]),
+    );
+    const tail = new Uint8Array(8);
+    new DataView(tail.buffer).setUint32(0, metadata.length, true);
+    tail.set(file.subarray(-4), 4);
+    const { code, peakBytes } = await decodeApart(concatBytes([file.subarray(0, 4), metadata, tail]));
+    expect(code).toBe('CorruptObject');
+    expect(peakBytes).toBeLessThan(2 ** 29);
   });
 });

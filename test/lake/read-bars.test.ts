@@ -8,6 +8,7 @@ import { fromRecordBatch } from '../../src/lake/arrow.ts';
 import { BRONZE_SCHEMA } from '../../src/lake/bronze.ts';
 import { concatColumns } from '../../src/lake/columns.ts';
 import { fileStore } from '../../src/lake/file-store.ts';
+import { splitFooter } from '../../src/lake/footer.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
 import { decodeTable } from '../../src/lake/parquet-decode.ts';
 import { readBars } from '../../src/lake/read-bars.ts';
@@ -148,6 +149,72 @@ describe('readBars and writeBars', () => {
     while (!(await reader.next()).done) {}
     expect(ranges).toBe(1 + 3);
     expect(bytes).toBeLessThan((await store.head('market.parquet')).size + 65_536);
+  });
+
+  describe('of some columns', () => {
+    const some = ['close'];
+    const keys = ['symbol', 'date', 'close'];
+    const schema = BRONZE_SCHEMA.filter(({ name }) => keys.includes(name));
+
+    async function chunksOf(store: ObjectStore) {
+      const { rowGroups } = splitFooter((await store.get('market.parquet')).body, 'market');
+      return rowGroups.flatMap(({ columns }) => columns);
+    }
+
+    test('are what all columns have, and no more is read than their bytes', async () => {
+      const store = await writeMarket();
+      let bytes = 0;
+      const counting: ObjectStore = {
+        ...store,
+        getRange: (key, call) => {
+          bytes += call.end - call.start;
+          return store.getRange(key, call);
+        },
+      };
+      const batches = (await readBars(counting, 'market.parquet', { columns: some }).toArray()) as RecordBatch[];
+      expect(batches[0]!.schema.names).toEqual(keys);
+      const read = batches.map((batch) => fromRecordBatch(schema, batch, 'a'));
+      const all = BRONZE_SCHEMA.flatMap(({ name }, c) => (keys.includes(name) ? [market.values[c]!] : []));
+      expect(concatColumns(schema, read)).toEqual({ length: market.length, values: all });
+      const wanted = (await chunksOf(store)).filter(({ name }) => keys.includes(name));
+      // The end of the file, for its footer; what lies between is read too only where it is small.
+      expect(bytes).toBe(65_536 + wanted.reduce((sum, { size }) => sum + size, 0));
+    });
+
+    test.each([
+      ['close', false],
+      ['symbol', false],
+      ['open', true],
+      ['volume', true],
+    ])('damage in %s goes unnoticed: %s', async (name, isUnnoticed) => {
+      const store = await writeMarket();
+      const { body } = await store.get('market.parquet');
+      const chunk = (await chunksOf(store)).find((column) => column.name === name)!;
+      body[chunk.start + (chunk.size >> 1)]! ^= 16;
+      await store.put('market.parquet', body);
+      const read = readBars(store, 'market.parquet', { columns: some }).toArray();
+      if (isUnnoticed) expect(await read).toHaveLength(3);
+      else await expect(read).rejects.toMatchObject({ code: 'CorruptObject' });
+    });
+
+    test('one that the file does not have is BadInput, or CorruptObject where its name is damaged', async () => {
+      const store = await writeMarket();
+      const read = (name: string) => readBars(store, 'market.parquet', { columns: [name] }).toArray();
+      await expect(read('end_date')).rejects.toMatchObject({
+        code: 'BadInput',
+        message: expect.stringContaining('"end_date"'),
+      });
+      const { body } = await store.get('market.parquet');
+      const damaged = Buffer.from(body).toString('latin1').replaceAll('trades', 'grades');
+      await store.put('market.parquet', Buffer.from(damaged, 'latin1'));
+      await expect(read('trades')).rejects.toMatchObject({ code: 'CorruptObject' });
+    });
+  });
+
+  test('an empty object is no file', async () => {
+    const store = memoryStore();
+    await store.put('a.parquet', new Uint8Array());
+    await expect(readBars(store, 'a.parquet').toArray()).rejects.toMatchObject({ code: 'CorruptObject' });
   });
 
   test('a source that fails before the store is ready fails the pipeline, not the process', async () => {

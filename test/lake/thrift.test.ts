@@ -61,6 +61,8 @@ describe('the compact protocol', () => {
     const nested = new Uint8Array(10_000).fill(0x1c);
     check(nested);
     expect(() => readStruct(nested, 'x')).toThrow(/nested too deeply/);
+    const empty = { type: TYPE.list, value: { elementType: TYPE.struct, items: new Array(2 ** 20).fill(new Map()) } };
+    expect(() => readStruct(writeStruct(new Map([[1, empty]])), 'x')).toThrow(/more than 1048576 values/);
     expect(() => readStruct(Uint8Array.of(0x19, 0xfc, 0xff, 0xff, 0xff, 0x7f), 'x')).toThrow(/list of/);
   });
 });

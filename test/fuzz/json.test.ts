@@ -1,0 +1,269 @@
+import { isDeepStrictEqual } from 'node:util';
+import { afterEach, describe, expect, test } from 'vitest';
+import { hasCode } from '../../src/errors.ts';
+import { readConsolidated, writeConsolidated } from '../../src/lake/consolidated.ts';
+import {
+  BRONZE_PREFIX,
+  checkpointKey,
+  dailyKey,
+  dataKey,
+  MANIFEST_KEY,
+  parseBronzeKey,
+  parseSilverKey,
+  silverKey,
+} from '../../src/lake/keys.ts';
+import { type ManifestEntry, readManifest, updateManifest } from '../../src/lake/manifest.ts';
+import { memoryStore } from '../../src/lake/memory-store.ts';
+import { checkKey } from '../../src/lake/store.ts';
+import { type Checkpoint, readCheckpoint } from '../../src/resample/checkpoint.ts';
+import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
+import { forge } from '../support/forge-parquet.ts';
+import { fuzz, RUNS, TIMEOUT_MS } from './fuzz.ts';
+import { mutateBytes } from './mutate-bytes.ts';
+import { mutateJson } from './mutate-json.ts';
+import { mutateParquet } from './mutate-parquet.ts';
+import type { Random } from './random.ts';
+
+// Documents and names in storage are input: what is read is what is written there and fits the schema, to the letter,
+// or a typed error. The checks here are written out, and share nothing with the schemas they check.
+
+const MAX_CHECKPOINT_BYTES = 2 * 2 ** 20;
+const MAX_MESSAGE = 2000;
+const isHex16 = (value: unknown) => typeof value === 'string' && /^[0-9a-f]{16}$/.test(value) && value.length === 16;
+const isWhole = (value: unknown, least: number) => Number.isSafeInteger(value) && (value as number) >= least;
+const isText = (value: unknown, most: number) =>
+  typeof value === 'string' && value.length >= 1 && value.length <= most && Buffer.from(value).toString() === value;
+const isSymbol = (value: unknown) => isText(value, 24) && /^[A-Za-z0-9]+(\.[A-Za-z0-9]+)*$/.test(value as string);
+const isDate = (value: unknown) =>
+  typeof value === 'string' &&
+  value.length === 10 &&
+  !Number.isNaN(Date.parse(value)) &&
+  new Date(value).toISOString().startsWith(value);
+
+afterEach(() => {
+  expect(Object.keys(Object.prototype)).toEqual([]);
+  expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
+});
+
+/** What `read` gives, or `undefined` for a CorruptObject that names the object. */
+async function orCorrupt<T>(key: string, read: Promise<T>): Promise<T | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    if (!hasCode(error, 'CorruptObject')) throw error;
+    if (!error.message.includes(key)) throw new Error(`does not name the object: ${error.message}`);
+    if (error.message.length > MAX_MESSAGE) throw new Error(`message of ${error.message.length} characters`);
+    return undefined;
+  }
+}
+
+/** JSON as it is written, in UTF-8, each name once. */
+function documentOf(bytes: Uint8Array): unknown {
+  return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+}
+
+describe('checkpoints', () => {
+  const file = (rows: number, etag: string) => ({ rows, digest: rows.toString(16).padStart(16, '0'), etag });
+  const checkpoint: Checkpoint = {
+    version: 1,
+    interval: 5,
+    epoch: 7,
+    state: 'committed',
+    bars: 1234,
+    groups: 250,
+    firstDate: '2020-01-02',
+    lastDate: '2026-11-20',
+    missing: ['BRK.B', 'CFGpE'],
+    files: { '202001': file(20, 'v1'), '202512': file(230, '"9f8a"') },
+  };
+  const text = JSON.stringify(checkpoint, undefined, 1);
+
+  function fitsSchema(document: Checkpoint): boolean {
+    const { version, interval, epoch, state, bars, groups, firstDate, lastDate, missing, files, ...rest } = document;
+    return (
+      version === 1 &&
+      interval === 5 &&
+      isWhole(epoch, 1) &&
+      ['running', 'committed'].includes(state) &&
+      isWhole(bars, 0) &&
+      isWhole(groups, 0) &&
+      [firstDate, lastDate].every((date) => date === null || isDate(date)) &&
+      missing.every(isSymbol) &&
+      Reflect.ownKeys(files).every((month) => /^\d{6}$/.test(String(month))) &&
+      Object.values(files).every(
+        ({ rows, digest, etag, ...more }) =>
+          isWhole(rows, 1) && isHex16(digest) && isText(etag, 200) && Reflect.ownKeys(more).length === 0,
+      ) &&
+      Reflect.ownKeys(rest).length === 0
+    );
+  }
+
+  test('are what is written and fits the schema, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
+    const store = memoryStore();
+    const key = checkpointKey(5);
+    const outcomes = await fuzz('checkpoints', async (random) => {
+      const bytes = mutateJson(text, random);
+      await store.put(key, bytes);
+      const claim = await orCorrupt(key, readCheckpoint(store, 5));
+      if (claim === undefined) return 'CorruptObject';
+      if (bytes.length > MAX_CHECKPOINT_BYTES) throw new Error(`${bytes.length} bytes were read`);
+      if (!isDeepStrictEqual(claim.checkpoint, documentOf(bytes))) throw new Error('not what is written');
+      if (!fitsSchema(claim.checkpoint)) throw new Error('does not fit the schema');
+      return isDeepStrictEqual(claim.checkpoint, checkpoint) ? 'as before' : 'another document';
+    });
+    if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(3);
+  });
+});
+
+describe('data.parquet', () => {
+  const [history] = syntheticMarket({ symbols: 1, bars: 20, longest: 20, lastDate: '2026-11-20' });
+  const key = dataKey('AAPL');
+  const applied = {
+    '2026-11-19': ['0123456789abcdef', 'v12'],
+    '2026-11-20': ['fedcba9876543210', '"5d41402abc4b2a76"'],
+  };
+  const text = JSON.stringify(applied);
+
+  async function written() {
+    const store = memoryStore();
+    await writeConsolidated(
+      store,
+      'AAPL',
+      { bars: history!.bars, applied: new Map(), generation: 3 },
+      { etag: undefined },
+    );
+    return { store, body: (await store.get(key)).body };
+  }
+
+  test('lists of applied daily files are what is written, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
+    const { store, body } = await written();
+    const outcomes = await fuzz('applied', async (random) => {
+      // The list is text of a footer, sealed: what is no UTF-8 cannot get there by forging.
+      const mutated = Buffer.from(mutateJson(text, random)).toString();
+      await store.put(key, forge(body, { metadata: { applied: mutated } }));
+      const read = await orCorrupt(key, readConsolidated(store, 'AAPL'));
+      if (read === undefined) return 'CorruptObject';
+      if (!isDeepStrictEqual(read.bars, history!.bars)) throw new Error('other bars');
+      const entries = [...read.applied].map(([session, version]) => {
+        return [new Date(session * 86_400_000).toISOString().slice(0, 10), [version.digest, version.etag]] as const;
+      });
+      const found = Object.fromEntries(entries);
+      if (!isDeepStrictEqual(found, JSON.parse(mutated))) throw new Error('not what is written');
+      const fits = entries.every(([date, [digest, etag]]) => isDate(date) && isHex16(digest) && isText(etag, 200));
+      if (!fits) throw new Error('does not fit the schema');
+      return isDeepStrictEqual(found, applied) ? 'as before' : 'another list';
+    });
+    if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(3);
+  });
+
+  test.each(['-1', '1.5', '', 'NaN', 'Infinity', '1e3', '0x10', ' 7', '9'.repeat(400)])(
+    'generation "%s" is CorruptObject',
+    async (generation) => {
+      const { store, body } = await written();
+      await store.put(key, forge(body, { metadata: { generation } }));
+      await expect(readConsolidated(store, 'AAPL')).rejects.toMatchObject({ code: 'CorruptObject' });
+    },
+  );
+});
+
+test('manifests are what was written, or empty and said to be damaged', { timeout: TIMEOUT_MS }, async () => {
+  const store = memoryStore();
+  const manifests = await Promise.all(
+    [0, 1].map(async (changed) => {
+      const own = memoryStore();
+      const entries = Array.from({ length: 40 }, (_, i): ManifestEntry => {
+        const symbol = `S${String.fromCharCode(65 + (i % 26))}${i}`;
+        const versions = { digest: (i * 7919).toString(16).padStart(16, '0'), etag: `v${i}` };
+        const figures = { firstSession: 10_000 + i, lastSession: 20_000, rows: 500 + i + changed, generation: i % 3 };
+        return { symbol, ...figures, ...versions, dailyFingerprint: versions.digest, updatedAt: 1_795_000_000_000 + i };
+      });
+      await updateManifest(own, entries);
+      return { bytes: (await own.get(MANIFEST_KEY)).body, entries: (await readManifest(own)).entries };
+    }),
+  );
+  const outcomes = await fuzz('manifests', async (random) => {
+    const { bytes } = random.pick(manifests);
+    await store.put(MANIFEST_KEY, mutateParquet(bytes, random.pick(manifests).bytes, random));
+    const { entries, damage } = await readManifest(store);
+    if (damage !== undefined) {
+      if (!damage.includes(MANIFEST_KEY) || entries.size > 0) throw new Error(`${entries.size} entries: ${damage}`);
+      return 'damaged';
+    }
+    if (!manifests.some((manifest) => isDeepStrictEqual(manifest.entries, entries))) throw new Error('other entries');
+    return 'as written';
+  });
+  if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(2);
+});
+
+describe('keys', () => {
+  const keys = [
+    dailyKey('AAPL', 20_000),
+    dailyKey('BRK.B', 18_321),
+    dataKey('CFGpE'),
+    silverKey(5, 2025 * 12 + 10),
+    silverKey(34, 2020 * 12),
+  ];
+  const PARTS = [
+    '/',
+    '//',
+    '.',
+    '..',
+    '/../',
+    '%2e',
+    '\\',
+    '\0',
+    '\n',
+    ' ',
+    '=',
+    '-',
+    '0',
+    '9',
+    'é',
+    '\ud800',
+    '*',
+    'date=',
+  ];
+
+  function mutateKey(random: Random): string {
+    const key = random.pick(keys);
+    if (random.oneIn(3)) return Buffer.from(mutateBytes(Buffer.from(key), random)).toString('latin1');
+    const at = random.below(key.length + 1);
+    const to = Math.min(key.length, at + random.below(4));
+    return key.slice(0, at) + random.pick([...PARTS, ...keys]) + key.slice(to);
+  }
+
+  test('name a bar, a file of bars or a month only in their one spelling, and nothing else', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const outcomes = await fuzz('keys', (random) => {
+      const key = mutateKey(random);
+      const bronze = parseBronzeKey(key);
+      const months = [5, 34].flatMap((interval) => {
+        const month = parseSilverKey(interval, key);
+        return month === undefined ? [] : [{ interval, month }];
+      });
+      try {
+        checkKey(key);
+      } catch (error) {
+        if (!hasCode(error, 'BadInput')) throw error;
+        if (bronze !== undefined || months.length > 0) throw new Error(`"${key}" is no key, but names something`);
+        return 'BadInput';
+      }
+      if (!/^[\w.=-]+(\/[\w.=-]+)*$/.test(key) || /(^|\/)\.\.?(\/|$)/.test(key)) throw new Error(`"${key}" is a key`);
+      if (bronze !== undefined) {
+        const { symbol, session } = bronze;
+        const date = session === undefined ? undefined : new Date(session * 86_400_000).toISOString().slice(0, 10);
+        const name = date === undefined ? 'data.parquet' : `date=${date}.parquet`;
+        if (!isSymbol(symbol) || key !== `${BRONZE_PREFIX}symbol=${symbol}/${name}`)
+          throw new Error(`"${key}" names a bar`);
+        return 'names bars';
+      }
+      for (const { interval, month } of months) {
+        if (key !== silverKey(interval, month)) throw new Error(`"${key}" names a month`);
+        return 'names a month';
+      }
+      return 'names nothing';
+    });
+    if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(4);
+  });
+});
