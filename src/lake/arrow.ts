@@ -34,15 +34,16 @@ export function toRecordBatch(schema: TableSchema, { length, values }: Columns):
 }
 
 /**
- * Copies an Arrow RecordBatch, absent values in their in-memory form.
+ * The columns of an Arrow RecordBatch, absent values in their in-memory form.
  *
+ * @param copy whether the memory is copied, or shared where it can be
  * @throws BatchLayerError with `code` where its columns are not those of the schema; `place` names it
  */
 export function fromRecordBatch(
   schema: TableSchema,
   batch: RecordBatch,
   place: string,
-  code: 'BadInput' | 'CorruptObject' = 'BadInput',
+  { code = 'BadInput', copy = false }: { readonly code?: 'BadInput' | 'CorruptObject'; readonly copy?: boolean } = {},
 ): Columns {
   const values = schema.map((column) => {
     const index = batch.schema.fields.findIndex((field) => field.name === column.name);
@@ -57,7 +58,7 @@ export function fromRecordBatch(
     if (!column.nullable && data.nullCount > 0) {
       throw new BatchLayerError(code, `${place}: column ${column.name} has ${data.nullCount} nulls: expected none`);
     }
-    return fromData(column, data);
+    return fromData(column, data, copy);
   });
   return { length: batch.numRows, values };
 }
@@ -83,26 +84,27 @@ function toData({ type, nullable }: ColumnSpec, values: ColumnValues, length: nu
   }
 }
 
-function fromData({ type }: ColumnSpec, data: Data): ColumnValues {
+function fromData({ type }: ColumnSpec, data: Data, copy: boolean): ColumnValues {
   const { length } = data;
+  const take = <T extends Int32Array | Float64Array | Uint8Array>(values: T, from: number, to: number): T =>
+    (copy ? values.slice(from, to) : values.subarray(from, to)) as T;
   switch (type) {
     case 'utf8': {
-      const from = data.valueOffsets[0] as number;
-      const offsets = (data.valueOffsets as Int32Array).slice(0, length + 1);
-      if (from !== 0) for (let i = 0; i <= length; i++) offsets[i]! -= from;
-      return { offsets, bytes: data.values.slice(from, from + offsets[length]!) };
+      const [from, to] = [data.valueOffsets[0] as number, data.valueOffsets[length] as number];
+      const offsets = take(data.valueOffsets as Int32Array, 0, length + 1);
+      return { offsets: from === 0 ? offsets : offsets.map((at) => at - from), bytes: take(data.values, from, to) };
     }
     case 'bool':
       return unpackBits(data.values, data.offset, length);
     case 'timestamp':
       return Float64Array.from(data.values.subarray(0, length), Number);
     default: {
-      const values = (data.values as Int32Array | Float64Array).slice(0, length);
-      if (data.nullCount > 0) {
-        const absent = type === 'float64' ? Number.NaN : -1;
-        for (let i = 0; i < length; i++) if (!data.getValid(i)) values[i] = absent;
-      }
-      return values;
+      const values = data.values as Int32Array | Float64Array;
+      if (data.nullCount === 0) return take(values, 0, length);
+      const present = values.slice(0, length);
+      const absent = type === 'float64' ? Number.NaN : -1;
+      for (let i = 0; i < length; i++) if (!data.getValid(i)) present[i] = absent;
+      return present;
     }
   }
 }

@@ -149,6 +149,14 @@ function concatArrays<T extends Int32Array | Float64Array | Uint8Array>(
   return whole;
 }
 
+/**
+ * Gives the memory of an array back now instead of at some later collection: streams of large arrays would otherwise
+ * hold tens of megabytes that nobody needs. The array must be its owner's alone, and is empty afterwards.
+ */
+export function release({ buffer, byteLength }: ArrayBufferView): void {
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
+}
+
 /** Rows `from` (inclusive) to `to` (exclusive), as views where it can be. */
 export function sliceColumns(schema: TableSchema, { values }: Columns, from: number, to: number): Columns {
   const slices = schema.map(({ type }, c) => {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { BatchLayerError } from '../errors.ts';
 import { parseJson } from '../json.ts';
 import { fromRecordBatch } from './arrow.ts';
-import { type Columns, concatColumns, emptyColumns, type TableSchema } from './columns.ts';
+import { type Columns, concatColumns, emptyColumns, release, type TableSchema } from './columns.ts';
 import { createDigester, type TableDigest } from './digest.ts';
 import {
   type ColumnChunk,
@@ -132,8 +132,9 @@ function decodeChunks(schema: TableSchema, chunks: readonly ChunkBytes[], rows: 
     // How long strings get is known only now.
     const bytes = batches.reduce((sum, { data }) => sum + data.byteLength, 0);
     checkBytes(bytes, MAX_GROUP_BYTES, place);
-    return batches.map((batch) => fromRecordBatch(schema, batch, place, 'CorruptObject'));
+    return batches.map((batch) => fromRecordBatch(schema, batch, place, { code: 'CorruptObject', copy: true }));
   });
+  release(file);
   return concatParts(schema, columns);
 }
 

@@ -1,5 +1,5 @@
 import { toRecordBatch } from './arrow.ts';
-import { type Columns, concatBytes, emptyColumns, sliceColumns, type TableSchema } from './columns.ts';
+import { type Columns, concatBytes, emptyColumns, release, sliceColumns, type TableSchema } from './columns.ts';
 import { createDigester, digestText, type TableDigest } from './digest.ts';
 import { encodeFooter, type Footer, moveRowGroup, parquetMagic, splitFooter } from './footer.ts';
 import type { Struct } from './thrift.ts';
@@ -47,7 +47,9 @@ export function createEncoder(
     const at = size + magic.length;
     groups.push(moveRowGroup(head, at - start, groups.length));
     size = at + end - start;
-    return concatBytes([magic, file.subarray(start, end)]);
+    const bytes = concatBytes([magic, file.subarray(start, end)]);
+    release(file);
+    return bytes;
   }
 
   return {

@@ -6,7 +6,7 @@ import { type RecordBatch, Table, tableToIPC } from 'apache-arrow';
 import { parseTable } from 'arrow-js-ffi';
 import type * as ParquetWasm from 'parquet-wasm/node';
 import { BatchLayerError } from '../errors.ts';
-import type { ColumnType, TableSchema } from './columns.ts';
+import { type ColumnType, release, type TableSchema } from './columns.ts';
 import { limitMemory } from './limit-memory.ts';
 
 // The only file that loads parquet-wasm. It owns every handle, and no view of wasm memory leaves it.
@@ -36,6 +36,7 @@ export function encodeBatch(schema: TableSchema, batch: RecordBatch, codec: Code
   return withWasm((wasm) => {
     // Both handles are consumed by writeParquet.
     const table = wasm.Table.fromIPCStream(ipc);
+    release(ipc);
     return wasm.writeParquet(table, writerProperties(wasm, schema, codec, batch.numRows));
   });
 }

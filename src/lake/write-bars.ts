@@ -3,7 +3,7 @@ import { PassThrough, Writable } from 'node:stream';
 import type { RecordBatch } from 'apache-arrow';
 import { fromRecordBatch } from './arrow.ts';
 import { BRONZE_SCHEMA } from './bronze.ts';
-import { type Columns, concatColumns, sliceColumns, type TableSchema } from './columns.ts';
+import { type Columns, concatColumns, release, sliceColumns, type TableSchema } from './columns.ts';
 import { createEncoder, ROW_GROUP_ROWS } from './parquet-encode.ts';
 import { schemaOf } from './silver.ts';
 import type { ObjectStore, PutCall } from './store.ts';
@@ -37,7 +37,10 @@ export function writeBars(store: ObjectStore, key: string, { codec, ...call }: W
 
   const encodePending = async (): Promise<void> => {
     if (!schema || !encoder || pendingRows === 0) return;
-    const chunk = encoder.write(concatColumns(schema, pending));
+    const rows = concatColumns(schema, pending);
+    const chunk = encoder.write(rows);
+    // Of one batch alone the columns are those of whoever writes.
+    if (pending.length > 1) releaseColumns(rows);
     [pending, pendingRows] = [[], 0];
     if (!bytes.write(chunk)) await Promise.race([once(bytes, 'drain'), written]);
   };
@@ -77,4 +80,9 @@ export function writeBars(store: ObjectStore, key: string, { codec, ...call }: W
       );
     },
   });
+}
+
+function releaseColumns({ values }: Columns): void {
+  for (const column of values)
+    for (const array of 'offsets' in column ? [column.offsets, column.bytes] : [column]) release(array);
 }
