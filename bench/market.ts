@@ -2,8 +2,9 @@ import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { arch, cpus, platform, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { writeConsolidated } from '../src/lake/consolidated.ts';
+import { encodeConsolidated } from '../src/lake/consolidated.ts';
 import { fileStore } from '../src/lake/file-store.ts';
+import { dataKey } from '../src/lake/keys.ts';
 import { type SyntheticMarket, syntheticMarket } from '../src/runtime/synthetic-market.ts';
 
 /** The market of the benchmarks: as many symbols and bars as the old system had, histories of up to 63 years. */
@@ -31,7 +32,8 @@ export async function prepareLake(): Promise<string> {
   await mkdir(unfinished, { recursive: true });
   const store = fileStore(unfinished);
   for (const { symbol, bars } of syntheticMarket(MARKET)) {
-    await writeConsolidated(store, symbol, { bars, applied: new Map(), generation: 0 }, { etag: undefined });
+    const { bytes } = encodeConsolidated(symbol, { bars, applied: new Map(), generation: 0 });
+    await store.put(dataKey(symbol), bytes, { ifNoneMatch: '*' });
   }
   await rename(unfinished, folder);
   return folder;

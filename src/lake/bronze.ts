@@ -15,6 +15,9 @@ import { encodeTable, type FileMetadata } from './parquet-encode.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { Codec } from './wasm.ts';
 
+/** Of the symbols that a file should not have, those that are named. */
+const MAX_NAMED = 5;
+
 /** Columns of bronze files: raw daily bars, symbol kept as a column too (a path of `symbol=NULL` reads as SQL NULL). */
 export const BRONZE_SCHEMA: TableSchema = [
   { name: 'symbol', type: 'utf8' },
@@ -81,13 +84,18 @@ export async function readBarsFile(
   call?: StoreCall,
 ): Promise<BarsFile> {
   const { body, etag } = await store.get(key, call);
-  const { columns, digest, metadata } = decodeTable(BRONZE_SCHEMA, body, key);
+  return { ...decodeBars(body, symbol, key), etag };
+}
+
+/** {@link readBarsFile} of a file that is in memory; `place` names it. */
+export function decodeBars(body: Uint8Array, symbol: string, place: string): Omit<BarsFile, 'etag'> {
+  const { columns, digest, metadata } = decodeTable(BRONZE_SCHEMA, body, place);
   const symbols = columnOf<Utf8Values>(BRONZE_SCHEMA, columns, 'symbol');
   if (!sameUtf8(symbols, repeatUtf8(symbol, columns.length))) {
-    const found = [...new Set(decodeUtf8(symbols))].join(', ');
-    throw new BatchLayerError('CorruptObject', `${key}: has rows of ${found}: expected ${symbol} only`);
+    const found = [...new Set(decodeUtf8(symbols))].slice(0, MAX_NAMED).join(', ');
+    throw new BatchLayerError('CorruptObject', `${place}: has rows of ${found}: expected ${symbol} only`);
   }
   const bars = columnsToBars(columns);
-  checkHistory(bars, key, 'CorruptObject');
-  return { bars, etag, digest, metadata };
+  checkHistory(bars, place, 'CorruptObject');
+  return { bars, digest, metadata };
 }

@@ -4,6 +4,7 @@ import { sessionAt } from '../session.ts';
 import { consolidateSymbol, type SymbolConsolidation } from './consolidate-symbol.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
 import { mapAll } from './map-all.ts';
+import { openMergePool } from './merge-pool.ts';
 import type { ObjectStore } from './store.ts';
 import { listChosen, type SymbolFiles } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
@@ -69,13 +70,14 @@ export async function consolidate(
   const counts = { written: 0, unchanged: 0, dailyFilesApplied: 0, dailyFilesDeleted: 0, bytesDeleted: 0 };
   const failed: FailedSymbol[] = [];
   const seen = new Set<string>();
+  const pool = openMergePool();
 
   const consolidateOne = async (files: SymbolFiles): Promise<void> => {
     if (mode === 'incremental' && isUnchanged(files, manifest, retainFrom)) {
       counts.unchanged++;
       return;
     }
-    const result = await consolidateSymbol(store, files, { retainFrom, codec, signal });
+    const result = await consolidateSymbol(store, files, { retainFrom, codec, merge: pool.merge, signal });
     if (!result) throw new BatchLayerError('NotFound', `${files.symbol}: has no bars in bronze`);
     entries.push(manifestEntry(result, now()));
     counts[result.written ? 'written' : 'unchanged']++;
@@ -93,7 +95,11 @@ export async function consolidate(
     seen.add(files.symbol);
     onProgress?.({ step: 'consolidate', done: seen.size, ...(symbols ? { total: symbols.length } : {}) });
   };
-  await mapAll(listChosen(store, symbols, { signal }), consolidateOrReport, { concurrency: maxWorkers, signal });
+  try {
+    await mapAll(listChosen(store, symbols, { signal }), consolidateOrReport, { concurrency: maxWorkers, signal });
+  } finally {
+    await pool.close();
+  }
 
   // A full run over all symbols rebuilds the manifest; what is no longer in bronze leaves it.
   const isKept = mode === 'full' && !symbols ? (symbol: string) => seen.has(symbol) : () => true;
@@ -103,19 +109,8 @@ export async function consolidate(
 }
 
 /** The manifest's entry for a symbol that was consolidated. */
-export function manifestEntry(result: SymbolConsolidation, updatedAt: number): ManifestEntry {
-  const { symbol, bars, generation, version, daily } = result;
-  return {
-    symbol,
-    generation,
-    updatedAt,
-    firstSession: bars.session[0]!,
-    lastSession: bars.session.at(-1)!,
-    rows: bars.session.length,
-    digest: version.digest,
-    etag: version.etag,
-    dailyFingerprint: fingerprintDaily(daily),
-  };
+export function manifestEntry({ symbol, history, etag, daily }: SymbolConsolidation, updatedAt: number): ManifestEntry {
+  return { symbol, ...history, etag, dailyFingerprint: fingerprintDaily(daily), updatedAt };
 }
 
 /** @throws BatchLayerError `BadInput` unless a whole number ≥ `least` */

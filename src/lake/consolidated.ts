@@ -3,10 +3,11 @@ import type { Bars } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
 import { parseJson } from '../json.ts';
 import { formatSession, parseSession } from '../session.ts';
-import { type BarsFile, encodeBars, readBarsFile } from './bronze.ts';
+import { type BarsFile, BRONZE_SCHEMA, decodeBars, encodeBars } from './bronze.ts';
+import { splitFooter } from './footer.ts';
 import { dataKey } from './keys.ts';
-import { wholeNumberOf } from './parquet-decode.ts';
-import { conditionOf, type ObjectStore, orNone, type StoreCall } from './store.ts';
+import { checkFooter, metadataOf, wholeNumberOf } from './parquet-decode.ts';
+import { type ObjectStore, orNone, type StoreCall } from './store.ts';
 import type { Codec } from './wasm.ts';
 
 /** A version of a daily file. */
@@ -42,36 +43,35 @@ export async function readConsolidated(
   symbol: string,
   call?: StoreCall,
 ): Promise<(Consolidated & Pick<BarsFile, 'etag' | 'digest'>) | undefined> {
-  const key = dataKey(symbol);
-  const file = await orNone(readBarsFile(store, key, symbol, call));
-  if (file === undefined) return undefined;
-  const { bars, etag, digest, metadata } = file;
-  return {
-    bars,
-    etag,
-    digest,
-    generation: wholeNumberOf(metadata, 'generation', key),
-    applied: parseApplied(metadata.applied, key),
-  };
+  const object = await orNone(store.get(dataKey(symbol), call));
+  return object && { ...decodeConsolidated(object.body, symbol), etag: object.etag };
 }
 
-/**
- * Writes a symbol's `data.parquet` over the version `etag`, or creates it where that is left out.
- *
- * Commit point: this PUT is the commit of a consolidation.
- *
- * @throws BatchLayerError `Conflict` where another writer was faster
- */
-export async function writeConsolidated(
-  store: ObjectStore,
+/** {@link readConsolidated} of a file that is in memory. */
+export function decodeConsolidated(body: Uint8Array, symbol: string): Consolidated & Pick<BarsFile, 'digest'> {
+  const key = dataKey(symbol);
+  const { bars, digest, metadata } = decodeBars(body, symbol, key);
+  const generation = wholeNumberOf(metadata, 'generation', key);
+  return { bars, digest, generation, applied: parseApplied(metadata.applied, key) };
+}
+
+/** What a `data.parquet` says it was made of: its footer alone is decoded. */
+export function decodeApplied(body: Uint8Array, symbol: string): Consolidated['applied'] {
+  const key = dataKey(symbol);
+  const footer = splitFooter(body, key);
+  checkFooter(BRONZE_SCHEMA, footer, key);
+  return parseApplied(metadataOf(footer).applied, key);
+}
+
+/** A symbol's `data.parquet` as bytes. */
+export function encodeConsolidated(
   symbol: string,
   { bars, applied, generation }: Consolidated,
-  { etag, codec, ...call }: StoreCall & { readonly etag: string | undefined; readonly codec?: Codec | undefined },
-): Promise<DailyVersion> {
+  codec?: Codec,
+): { readonly bytes: Uint8Array; readonly digest: string } {
   const entries = [...applied].map(([session, version]) => [formatSession(session), [version.digest, version.etag]]);
   const metadata = { generation: String(generation), applied: JSON.stringify(Object.fromEntries(entries)) };
-  const { bytes, digest } = encodeBars(symbol, bars, { codec, metadata });
-  return { digest, etag: await store.put(dataKey(symbol), bytes, { ...call, ...conditionOf(etag) }) };
+  return encodeBars(symbol, bars, { codec, metadata });
 }
 
 function parseApplied(text: string | undefined, key: string): ReadonlyMap<number, DailyVersion> {

@@ -4,8 +4,8 @@ import { sessionAt } from '../session.ts';
 import { deleteVersions, planCleanup } from './cleanup.ts';
 import { type Columns, encodeUtf8, type TableSchema } from './columns.ts';
 import { checkCount } from './consolidate.ts';
-import { readDaily } from './consolidate-symbol.ts';
 import { readConsolidated } from './consolidated.ts';
+import { readDaily } from './daily-file.ts';
 import { cleanupKey } from './keys.ts';
 import { mapAll } from './map-all.ts';
 import { encodeTable } from './parquet-encode.ts';
@@ -157,7 +157,7 @@ async function planSymbol(
   const unknown = old.filter(
     ({ session, etag }) => proof.applied.has(session) && proof.applied.get(session)?.etag !== etag,
   );
-  const read = await mapAll(unknown, (file) => readDaily(store, symbol, file, signal), { concurrency: 8, signal });
+  const read = await mapAll(unknown, (file) => readDaily(store, symbol, file, { signal }), { concurrency: 8, signal });
   const covered = planCleanup(proof, old, read);
   return { symbol, covered, kept: { ...kept, unproven: old.length - covered.length } };
 }

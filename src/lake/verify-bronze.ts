@@ -1,8 +1,8 @@
 import { BatchLayerError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
-import { readDaily } from './consolidate-symbol.ts';
 import { type Consolidated, readConsolidated } from './consolidated.ts';
+import { readDaily } from './daily-file.ts';
 import { CLEANUP_PREFIX, dataKey, MANIFEST_KEY } from './keys.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
 import { mapAll } from './map-all.ts';
@@ -72,7 +72,7 @@ export async function verifyBronze(
     const key = dataKey(symbol);
     const found = data && (await check(key, () => readConsolidated(store, symbol, { signal })));
     const verifyDaily = async (file: SymbolFiles['daily'][number]): Promise<void> => {
-      const read = await check(file.key, () => readDaily(store, symbol, file, signal));
+      const read = await check(file.key, () => readDaily(store, symbol, file, { signal }));
       const applied = found?.applied.get(file.session);
       if (read && applied?.etag !== read.etag && applied?.digest !== read.digest) counts.pending++;
     };

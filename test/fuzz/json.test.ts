@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { hasCode } from '../../src/errors.ts';
-import { readConsolidated, writeConsolidated } from '../../src/lake/consolidated.ts';
+import { encodeConsolidated, readConsolidated } from '../../src/lake/consolidated.ts';
 import {
   BRONZE_PREFIX,
   checkpointKey,
@@ -126,12 +126,8 @@ describe('data.parquet', () => {
 
   async function written() {
     const store = memoryStore();
-    await writeConsolidated(
-      store,
-      'AAPL',
-      { bars: history!.bars, applied: new Map(), generation: 3 },
-      { etag: undefined },
-    );
+    const { bytes } = encodeConsolidated('AAPL', { bars: history!.bars, applied: new Map(), generation: 3 });
+    await store.put(key, bytes);
     return { store, body: (await store.get(key)).body };
   }
 

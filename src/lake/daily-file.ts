@@ -1,0 +1,43 @@
+import { BatchLayerError } from '../errors.ts';
+import { formatSession } from '../session.ts';
+import { type BarsFile, decodeBars } from './bronze.ts';
+import type { DailyVersion } from './consolidated.ts';
+import type { ObjectStore, StoreCall } from './store.ts';
+import type { DailyFile } from './symbol-files.ts';
+
+/** A daily file that was read: its one bar, and which version it was. */
+export interface ReadDaily extends DailyVersion, Pick<BarsFile, 'bars'> {
+  readonly session: number;
+}
+
+/**
+ * Reads a daily file and checks that it has the one bar its key names.
+ *
+ * @throws BatchLayerError `NotFound`, or `CorruptObject` with the key
+ */
+export async function readDaily(
+  store: ObjectStore,
+  symbol: string,
+  file: Pick<DailyFile, 'key' | 'session'>,
+  call?: StoreCall,
+): Promise<ReadDaily> {
+  const { body, etag } = await store.get(file.key, call);
+  return decodeDaily(body, symbol, { ...file, etag });
+}
+
+/** {@link readDaily} of a file that is in memory. */
+export function decodeDaily(
+  body: Uint8Array,
+  symbol: string,
+  { key, session, etag }: Pick<DailyFile, 'key' | 'session' | 'etag'>,
+): ReadDaily {
+  const { bars, digest } = decodeBars(body, symbol, key);
+  if (bars.session.length !== 1 || bars.session[0] !== session) {
+    const found = Array.from(bars.session, formatSession).join(', ');
+    throw new BatchLayerError(
+      'CorruptObject',
+      `${key}: has bars of ${found || 'no session'}: expected one, of the key's date`,
+    );
+  }
+  return { session, bars, digest, etag };
+}

@@ -1,0 +1,128 @@
+import { allocateBars, type Bars, copyBar, mergeBars, sameBar, sliceBars } from '../bars.ts';
+import { sameBytes } from './columns.ts';
+import { type Consolidated, type DailyVersion, decodeConsolidated, encodeConsolidated } from './consolidated.ts';
+import { decodeDaily, type ReadDaily } from './daily-file.ts';
+import type { Codec } from './wasm.ts';
+
+/** A daily file as it was read from the store. */
+export interface DailyBytes {
+  readonly key: string;
+  readonly session: number;
+  readonly etag: string;
+  readonly body: Uint8Array;
+}
+
+/** All that a consolidation of one symbol is made of: plain data, so that it can be done on another thread. */
+export interface MergeInput {
+  readonly symbol: string;
+  /** `data.parquet`; `undefined` = none. */
+  readonly data: Uint8Array | undefined;
+  /** The daily files whose version is not recorded as applied. */
+  readonly daily: readonly DailyBytes[];
+  /** Sessions of all daily files there are. */
+  readonly listed: readonly number[];
+  /** Bars to take over after all daily files, winning over them: a bulk import. */
+  readonly imported?: Bars | undefined;
+  /** First session within retention. */
+  readonly retainFrom?: number | undefined;
+  readonly codec?: Codec | undefined;
+}
+
+/** What a symbol's history is, in figures. */
+export interface History {
+  readonly rows: number;
+  readonly firstSession: number;
+  readonly lastSession: number;
+  readonly generation: number;
+  /** Digest of `data.parquet`. */
+  readonly digest: string;
+}
+
+export interface MergeOutput {
+  /** `undefined` where the symbol has no bars at all. */
+  readonly history: History | undefined;
+  /** What `data.parquet` becomes; `undefined` where it stays as it is. */
+  readonly bytes: Uint8Array | undefined;
+  /** Versions of the daily files that were read. */
+  readonly read: readonly (DailyVersion & { readonly session: number })[];
+  /** How many of them brought something new. */
+  readonly applied: number;
+}
+
+/**
+ * Merges a symbol's daily files, and bars in hand, into the bytes of its `data.parquet`. Pure.
+ *
+ * @throws BatchLayerError `CorruptObject` for a damaged file
+ */
+export function mergeSymbol({ symbol, data, daily, codec, ...rest }: MergeInput): MergeOutput {
+  const current = data && decodeConsolidated(data, symbol);
+  const read = daily.map(({ body, ...file }) => decodeDaily(body, symbol, file));
+  const fresh = read.filter((file) => current?.applied.get(file.session)?.digest !== file.digest);
+  const next = planConsolidation(current, { ...rest, read, fresh });
+  const encoded = next && encodeConsolidated(symbol, next, codec);
+  const history = next ?? current;
+  return {
+    history: history && describe(history, encoded?.digest ?? current!.digest),
+    bytes: encoded?.bytes,
+    read: read.map(({ session, digest, etag }) => ({ session, digest, etag })),
+    applied: fresh.length,
+  };
+}
+
+function describe({ bars: { session }, generation }: Consolidated, digest: string): History {
+  return { rows: session.length, firstSession: session[0]!, lastSession: session.at(-1)!, generation, digest };
+}
+
+interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'retainFrom'> {
+  readonly read: readonly ReadDaily[];
+  /** Those whose content is not recorded as applied either. */
+  readonly fresh: readonly ReadDaily[];
+}
+
+/** What `data.parquet` becomes, or `undefined` where it stays as it is. */
+function planConsolidation(
+  current: Consolidated | undefined,
+  { listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY }: PlanInput,
+): Consolidated | undefined {
+  const before = current?.bars ?? allocateBars(0);
+  let bars = fresh.length > 0 ? mergeBars(before, joinDaily(fresh)) : before;
+  if (imported) bars = mergeBars(bars, imported);
+  if (fresh.length === 0 && (!imported || sameBars(before, bars))) return undefined;
+  if (bars.session.length === 0) return undefined;
+  const there = new Set(listed);
+  const applied = new Map(
+    [...(current?.applied ?? [])].filter(([session]) => there.has(session) || session >= retainFrom),
+  );
+  for (const { session, digest, etag } of read) applied.set(session, { digest, etag });
+  const generation = (current?.generation ?? 0) + (startsWith(bars, before) ? 0 : 1);
+  return { bars, applied, generation };
+}
+
+// Listed in order of session, so read in order of session.
+function joinDaily(files: readonly ReadDaily[]): Bars {
+  const joined = allocateBars(files.length, {
+    vwap: files.some(({ bars }) => bars.vwap),
+    trades: files.some(({ bars }) => bars.trades),
+  });
+  files.forEach(({ bars }, i) => {
+    copyBar(bars, 0, joined, i);
+  });
+  return joined;
+}
+
+function startsWith(bars: Bars, start: Bars): boolean {
+  const { length } = start.session;
+  if (length > bars.session.length) return false;
+  const head = sliceBars(bars, 0, length);
+  return hasSameBytes(head, start) || start.session.every((_, i) => sameBar(start, i, bars, i));
+}
+
+// Quicker than bar by bar; where bytes differ the bars may still be the same (0 and −0, absent and left out).
+function hasSameBytes(a: Bars, b: Bars): boolean {
+  const names = Object.keys({ ...a, ...b }) as (keyof Bars)[];
+  return names.every((name) => a[name] && b[name] && sameBytes(a[name], b[name]));
+}
+
+function sameBars(a: Bars, b: Bars): boolean {
+  return a.session.length === b.session.length && startsWith(a, b);
+}
