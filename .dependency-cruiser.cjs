@@ -1,6 +1,6 @@
 // The directions of imports (docs/architecture.md): pure parts know nothing of storage, storage nothing of jobs, jobs
 // nothing of how they are run.
-const PURE = '^src/(errors|progress|session|symbol|bars|resample/(kernel|groups))[.]ts$';
+const PURE = '^src/(errors|progress|session|symbol|bars|json|resample/(kernel|groups))[.]ts$';
 
 module.exports = {
   forbidden: [
@@ -35,6 +35,12 @@ module.exports = {
       severity: 'error',
       from: { pathNot: '^src/lake/wasm[.]ts$' },
       to: { path: 'parquet-wasm' },
+    },
+    {
+      name: 'aws-stays-in-the-s3-store',
+      severity: 'error',
+      from: { pathNot: '^src/lake/s3-' },
+      to: { path: 'node_modules/@aws-sdk/' },
     },
     {
       name: 'the-command-line-stays-in-runtime',
