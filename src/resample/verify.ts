@@ -101,7 +101,10 @@ async function checkLake(
   const symbols = sample === undefined ? all : choose(all, sample, random);
   const intervals = await findIntervals(store, signal);
   const isSample = symbols.length < all.length;
-  const silver = await verifySilver(store, intervals, { symbols, isSample, onProgress, signal });
+  const silver =
+    intervals.length === 0
+      ? { files: 0, groups: 0, problems: [] }
+      : await verifySilver(store, intervals, { symbols, isSample, onProgress, signal });
   return { ...bronze, ...silver, intervals, problems: [...bronze.problems, ...silver.problems] };
 }
 

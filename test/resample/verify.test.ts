@@ -44,6 +44,10 @@ describe('verify', () => {
     for (const sample of [1, 2, 99]) expect((await verify(store, { sample })).problems).toEqual([]);
     expect(await Array.fromAsync(store.list(''))).toEqual(before);
     expect(await verify(memoryStore())).toMatchObject({ symbols: 0, problems: [] });
+    const bronze = memoryStore();
+    await writeDaily(bronze, 'A', history(1));
+    await consolidate(bronze, { retentionDays: 100_000, now });
+    expect(await verify(bronze)).toMatchObject({ symbols: 1, bars: 20, intervals: [], problems: [] });
   });
 
   test('names each object that a byte was flipped in', async () => {
