@@ -1,6 +1,7 @@
 import { type Bars, sliceBars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
-import { encodeBars, readBarsFile } from '../lake/bronze.ts';
+import { readBarsFile } from '../lake/bronze.ts';
+import { encodeDaily } from '../lake/daily-file.ts';
 import { dailyKey } from '../lake/keys.ts';
 import { mapAll } from '../lake/map-all.ts';
 import { conditionOf, type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
@@ -32,7 +33,7 @@ export async function writeDaily(
 ): Promise<DailyWrites> {
   const outcomes = { created: 0, corrected: 0, unchanged: 0 };
   const writeOne = async (session: number, i: number): Promise<void> => {
-    const { bytes, digest } = encodeBars(symbol, sliceBars(bars, i, i + 1), { codec });
+    const { bytes, digest } = encodeDaily(symbol, sliceBars(bars, i, i + 1), codec);
     outcomes[await writeBar(store, symbol, dailyKey(symbol, session), { bytes, digest, signal })]++;
   };
   await mapAll(bars.session, writeOne, { concurrency: CONCURRENT_WRITES, signal });

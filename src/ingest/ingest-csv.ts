@@ -11,7 +11,7 @@ import { listSymbol } from '../lake/symbol-files.ts';
 import type { Codec } from '../lake/wasm.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
-import { formatSession } from '../session.ts';
+import { formatSession, sessionAt } from '../session.ts';
 import { checkSymbol } from '../symbol.ts';
 import { ROW_WORDS, unpackRows } from './csv-bars.ts';
 import { type CsvProblem, createProblemLog, type ProblemLog } from './csv-problems.ts';
@@ -138,7 +138,7 @@ async function writeSymbols(
   const writeSymbol = async (symbol: string, bars: Bars): Promise<void> => {
     if (consolidated) {
       const files = await listSymbol(store, symbol, { signal });
-      const result = await consolidateSymbol(store, files, { imported: bars, codec, signal });
+      const result = await consolidateSymbol(store, files, { imported: bars, today: sessionAt(now()), codec, signal });
       if (result) entries.push(manifestEntry(result, now()));
       total[!result?.written ? 'objectsUnchanged' : files.data ? 'objectsReplaced' : 'objectsCreated']++;
     } else {

@@ -1,13 +1,13 @@
 import { hasCode } from '../errors.ts';
-import { type Consolidated, type DailyVersion, readConsolidated } from './consolidated.ts';
+import { type Consolidated, type DailyVersion, isApplied, readConsolidated } from './consolidated.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
 
 /**
- * Those of a symbol's daily files that its `data.parquet` proves to have applied: this very version is recorded there, or
- * its content is, and the session is among the bars. Pure.
+ * Those of a symbol's daily files that its `data.parquet` proves to have applied: this very write is recorded there,
+ * and the session is among the bars. Pure.
  *
- * @param read daily files that were read in this run, with their digests
+ * @param read daily files that were read in this run, with what is in them
  */
 export function planCleanup(
   proof: Consolidated,
@@ -15,11 +15,10 @@ export function planCleanup(
   read: readonly (DailyVersion & { readonly session: number })[],
 ): DailyFile[] {
   const sessions = new Set(proof.bars.session);
-  const digests = new Map(read.map((file) => [`${file.session} ${file.etag}`, file.digest]));
+  const found = new Map(read.map((file) => [`${file.session} ${file.etag}`, file]));
   return candidates.filter(({ session, etag }) => {
-    const applied = proof.applied.get(session);
-    const digest = digests.get(`${session} ${etag}`);
-    return sessions.has(session) && applied && (applied.etag === etag || applied.digest === digest);
+    const file = found.get(`${session} ${etag}`) ?? { etag };
+    return sessions.has(session) && isApplied(proof.applied.get(session), file);
   });
 }
 

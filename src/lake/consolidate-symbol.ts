@@ -1,7 +1,8 @@
 import type { Bars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
+import { sessionAt } from '../session.ts';
 import { deleteCovered } from './cleanup.ts';
-import { type DailyVersion, decodeApplied } from './consolidated.ts';
+import { type AppliedFile, decodeApplied } from './consolidated.ts';
 import { dataKey } from './keys.ts';
 import { mapAll } from './map-all.ts';
 import { type History, type MergeInput, type MergeOutput, mergeSymbol } from './merge-symbol.ts';
@@ -14,6 +15,8 @@ export interface ConsolidateSymbolOptions {
   readonly imported?: Bars | undefined;
   /** First session within retention: daily files before it are deleted once they are proven applied. None without. */
   readonly retainFrom?: number | undefined;
+  /** The current date, in days since 1970-01-01; the system's, in New York, where left out. */
+  readonly today?: number | undefined;
   readonly codec?: Codec | undefined;
   /** What merges: another thread, or this one where left out. */
   readonly merge?: (input: MergeInput) => MergeOutput | Promise<MergeOutput>;
@@ -67,15 +70,15 @@ export async function consolidateSymbol(
 async function attemptSymbol(
   store: ObjectStore,
   { symbol, daily }: SymbolFiles,
-  { merge = mergeSymbol, retainFrom, signal, ...rest }: ConsolidateSymbolOptions,
+  { merge = mergeSymbol, retainFrom, today = sessionAt(Date.now()), signal, ...rest }: ConsolidateSymbolOptions,
 ): Promise<SymbolConsolidation | undefined> {
   const current = await orNone(store.get(dataKey(symbol), { signal }));
-  const known = current ? decodeApplied(current.body, symbol) : new Map<number, DailyVersion>();
+  const known = current ? decodeApplied(current.body, symbol) : new Map<number, AppliedFile>();
   const unread = daily.filter((file) => known.get(file.session)?.etag !== file.etag);
   const readOne = async ({ key, session }: DailyFile) => ({ key, session, ...(await store.get(key, { signal })) });
   const read = await mapAll(unread, readOne, { concurrency: CONCURRENT_READS, signal });
   const listed = daily.map(({ session }) => session);
-  const merged = await merge({ symbol, data: current?.body, daily: read, listed, retainFrom, ...rest });
+  const merged = await merge({ symbol, data: current?.body, daily: read, listed, retainFrom, today, ...rest });
   if (!merged.history) return undefined;
   // Commit point: this PUT, over the version that was read, is the commit of a consolidation.
   const etag = merged.bytes

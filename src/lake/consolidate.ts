@@ -64,7 +64,8 @@ export async function consolidate(
   checkCount('maxWorkers', maxWorkers, 1);
   checkCount('retentionDays', retentionDays, 0);
   const store = withMetrics(lake);
-  const retainFrom = sessionAt(now()) - retentionDays;
+  const today = sessionAt(now());
+  const retainFrom = today - retentionDays;
   const manifest = await readManifest(store, { signal });
   const entries: ManifestEntry[] = [];
   const counts = { written: 0, unchanged: 0, dailyFilesApplied: 0, dailyFilesDeleted: 0, bytesDeleted: 0 };
@@ -77,7 +78,7 @@ export async function consolidate(
       counts.unchanged++;
       return;
     }
-    const result = await consolidateSymbol(store, files, { retainFrom, codec, merge: pool.merge, signal });
+    const result = await consolidateSymbol(store, files, { retainFrom, today, codec, merge: pool.merge, signal });
     if (!result) throw new BatchLayerError('NotFound', `${files.symbol}: has no bars in bronze`);
     entries.push(manifestEntry(result, now()));
     counts[result.written ? 'written' : 'unchanged']++;

@@ -15,6 +15,16 @@ export interface DailyVersion {
   /** Of its content: the same bar has the same digest in every store. */
   readonly digest: string;
   readonly etag: string;
+  /** Names the write that made it; files that were not written by this library have none. */
+  readonly write?: string | undefined;
+}
+
+/** What of a session's daily file has been taken over. */
+export interface AppliedFile extends Omit<DailyVersion, 'write'> {
+  /** When, in days since 1970-01-01. */
+  readonly on: number;
+  /** The writes that were taken over, the last one first. */
+  readonly writes: readonly string[];
 }
 
 /** A symbol's `data.parquet`: its bars, and what they were made of. */
@@ -24,13 +34,14 @@ export interface Consolidated {
    * The daily files whose bars have been taken over, by session: each file is applied once, so that a bulk import that
    * came later is not undone by it.
    */
-  readonly applied: ReadonlyMap<number, DailyVersion>;
+  readonly applied: ReadonlyMap<number, AppliedFile>;
   /** Raised whenever the history changes other than by appending. */
   readonly generation: number;
 }
 
 const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
-const appliedDocument = z.record(z.string(), z.tuple([hex16, z.string().min(1).max(200)]));
+const etag = z.string().min(1).max(200);
+const appliedDocument = z.record(z.string(), z.tuple([hex16, etag, z.int()], hex16));
 
 /**
  * Reads a symbol's `data.parquet`, checked.
@@ -69,19 +80,28 @@ export function encodeConsolidated(
   { bars, applied, generation }: Consolidated,
   codec?: Codec,
 ): { readonly bytes: Uint8Array; readonly digest: string } {
-  const entries = [...applied].map(([session, version]) => [formatSession(session), [version.digest, version.etag]]);
+  const entries = [...applied].map(([session, { digest, etag, on, writes }]) => {
+    return [formatSession(session), [digest, etag, on, ...writes]];
+  });
   const metadata = { generation: String(generation), applied: JSON.stringify(Object.fromEntries(entries)) };
   return encodeBars(symbol, bars, { codec, metadata });
 }
 
-function parseApplied(text: string | undefined, key: string): ReadonlyMap<number, DailyVersion> {
+/** Whether this very write of a daily file has been taken over, also where another came after it. */
+export function isApplied(applied: AppliedFile | undefined, { etag, digest, write }: Partial<DailyVersion>): boolean {
+  if (applied === undefined) return false;
+  if (applied.etag === etag) return true;
+  return write === undefined ? applied.digest === digest : applied.writes.includes(write);
+}
+
+function parseApplied(text: string | undefined, key: string): Consolidated['applied'] {
   try {
     const entries = Object.entries(appliedDocument.parse(parseJson(text ?? '{}')));
     return new Map(
-      entries.map(([date, [digest, etag]]) => {
+      entries.map(([date, [digest, etag, on, ...writes]]) => {
         const session = parseSession(date);
         if (session === undefined) throw new Error(`"${date}" is not a date`);
-        return [session, { digest, etag }];
+        return [session, { digest, etag, on, writes }];
       }),
     );
   } catch (error) {

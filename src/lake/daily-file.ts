@@ -1,13 +1,29 @@
+import { randomBytes } from 'node:crypto';
+import type { Bars } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
 import { formatSession } from '../session.ts';
-import { type BarsFile, decodeBars } from './bronze.ts';
+import { type BarsFile, decodeBars, encodeBars } from './bronze.ts';
 import type { DailyVersion } from './consolidated.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
+import type { Codec } from './wasm.ts';
+
+const WRITE = /^[0-9a-f]{16}$/;
 
 /** A daily file that was read: its one bar, and which version it was. */
 export interface ReadDaily extends DailyVersion, Pick<BarsFile, 'bars'> {
   readonly session: number;
+}
+
+/**
+ * A session's bar as a daily file. Each has a name of its own: a write that comes again, late, is known by it.
+ */
+export function encodeDaily(
+  symbol: string,
+  bar: Bars,
+  codec?: Codec,
+): { readonly bytes: Uint8Array; readonly digest: string } {
+  return encodeBars(symbol, bar, { codec, metadata: { write: randomBytes(8).toString('hex') } });
 }
 
 /**
@@ -31,7 +47,7 @@ export function decodeDaily(
   symbol: string,
   { key, session, etag }: Pick<DailyFile, 'key' | 'session' | 'etag'>,
 ): ReadDaily {
-  const { bars, digest } = decodeBars(body, symbol, key);
+  const { bars, digest, metadata } = decodeBars(body, symbol, key);
   if (bars.session.length !== 1 || bars.session[0] !== session) {
     const found = Array.from(bars.session, formatSession).join(', ');
     throw new BatchLayerError(
@@ -39,5 +55,12 @@ export function decodeDaily(
       `${key}: has bars of ${found || 'no session'}: expected one, of the key's date`,
     );
   }
-  return { session, bars, digest, etag };
+  const { write } = metadata;
+  if (write !== undefined && !WRITE.test(write)) {
+    throw new BatchLayerError(
+      'CorruptObject',
+      `${key}: its write is named "${write.slice(0, 40)}": expected 16 hex digits`,
+    );
+  }
+  return { session, bars, digest, etag, write };
 }

@@ -1,8 +1,20 @@
 import { allocateBars, type Bars, copyBar, mergeBars, sameBar, sliceBars } from '../bars.ts';
 import { sameBytes } from './columns.ts';
-import { type Consolidated, type DailyVersion, decodeConsolidated, encodeConsolidated } from './consolidated.ts';
+import {
+  type AppliedFile,
+  type Consolidated,
+  type DailyVersion,
+  decodeConsolidated,
+  encodeConsolidated,
+  isApplied,
+} from './consolidated.ts';
 import { decodeDaily, type ReadDaily } from './daily-file.ts';
 import type { Codec } from './wasm.ts';
+
+/** Days that what was applied is remembered after its file is gone. */
+const KEEP_APPLIED_DAYS = 3;
+/** Writes of one session that are remembered. */
+const MAX_WRITES = 8;
 
 /** A daily file as it was read from the store. */
 export interface DailyBytes {
@@ -25,6 +37,8 @@ export interface MergeInput {
   readonly imported?: Bars | undefined;
   /** First session within retention. */
   readonly retainFrom?: number | undefined;
+  /** The current date, in days since 1970-01-01. */
+  readonly today: number;
   readonly codec?: Codec | undefined;
 }
 
@@ -57,14 +71,14 @@ export interface MergeOutput {
 export function mergeSymbol({ symbol, data, daily, codec, ...rest }: MergeInput): MergeOutput {
   const current = data && decodeConsolidated(data, symbol);
   const read = daily.map(({ body, ...file }) => decodeDaily(body, symbol, file));
-  const fresh = read.filter((file) => current?.applied.get(file.session)?.digest !== file.digest);
+  const fresh = read.filter((file) => !isApplied(current?.applied.get(file.session), file));
   const next = planConsolidation(current, { ...rest, read, fresh });
   const encoded = next && encodeConsolidated(symbol, next, codec);
   const history = next ?? current;
   return {
     history: history && describe(history, encoded?.digest ?? current!.digest),
     bytes: encoded?.bytes,
-    read: read.map(({ session, digest, etag }) => ({ session, digest, etag })),
+    read: read.map(({ bars: _, ...version }) => version),
     applied: fresh.length,
   };
 }
@@ -73,16 +87,16 @@ function describe({ bars: { session }, generation }: Consolidated, digest: strin
   return { rows: session.length, firstSession: session[0]!, lastSession: session.at(-1)!, generation, digest };
 }
 
-interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'retainFrom'> {
+interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'retainFrom' | 'today'> {
   readonly read: readonly ReadDaily[];
-  /** Those whose content is not recorded as applied either. */
+  /** Those that have not been applied indeed. */
   readonly fresh: readonly ReadDaily[];
 }
 
 /** What `data.parquet` becomes, or `undefined` where it stays as it is. */
 function planConsolidation(
   current: Consolidated | undefined,
-  { listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY }: PlanInput,
+  { listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY, today }: PlanInput,
 ): Consolidated | undefined {
   const before = current?.bars ?? allocateBars(0);
   let bars = fresh.length > 0 ? mergeBars(before, joinDaily(fresh)) : before;
@@ -90,12 +104,27 @@ function planConsolidation(
   if (fresh.length === 0 && (!imported || sameBars(before, bars))) return undefined;
   if (bars.session.length === 0) return undefined;
   const there = new Set(listed);
-  const applied = new Map(
-    [...(current?.applied ?? [])].filter(([session]) => there.has(session) || session >= retainFrom),
-  );
-  for (const { session, digest, etag } of read) applied.set(session, { digest, etag });
+  // Listings, and writes that come again late, are younger than that.
+  const isNeeded = ([session, { on }]: readonly [number, AppliedFile]): boolean =>
+    there.has(session) || session >= retainFrom || on > today - KEEP_APPLIED_DAYS;
+  const applied = new Map([...(current?.applied ?? [])].filter(isNeeded));
+  for (const file of read) {
+    const before = applied.get(file.session);
+    if (fresh.includes(file)) applied.set(file.session, appliedFile(file, before, today));
+    // The same write in another store: of a copied lake the etags are others.
+    else if (before && isLast(before, file)) applied.set(file.session, { ...before, etag: file.etag });
+  }
   const generation = (current?.generation ?? 0) + (startsWith(bars, before) ? 0 : 1);
   return { bars, applied, generation };
+}
+
+function appliedFile({ digest, etag, write }: ReadDaily, before: AppliedFile | undefined, today: number): AppliedFile {
+  const writes = write === undefined ? [] : [write, ...(before?.writes ?? [])].slice(0, MAX_WRITES);
+  return { digest, etag, on: today, writes };
+}
+
+function isLast({ digest, writes }: AppliedFile, file: ReadDaily): boolean {
+  return file.write === undefined ? digest === file.digest : writes[0] === file.write;
 }
 
 // Listed in order of session, so read in order of session.

@@ -9,7 +9,7 @@ import { readDaily } from './daily-file.ts';
 import { cleanupKey } from './keys.ts';
 import { mapAll } from './map-all.ts';
 import { encodeTable } from './parquet-encode.ts';
-import type { ObjectStore } from './store.ts';
+import { type ObjectStore, orNone } from './store.ts';
 import { type DailyFile, listChosen, type SymbolFiles } from './symbol-files.ts';
 import { type StoreMetrics, withMetrics } from './with-metrics.ts';
 
@@ -66,6 +66,7 @@ export const CLEANUP_SCHEMA: TableSchema = [
 
 const BATCH_SYMBOLS = 200;
 const MAX_KEYS = 1000;
+const CONCURRENT_READS = 8;
 
 /**
  * Deletes old daily files: those before the retention whose very content the symbol's `data.parquet`, read back, has
@@ -157,7 +158,10 @@ async function planSymbol(
   const unknown = old.filter(
     ({ session, etag }) => proof.applied.has(session) && proof.applied.get(session)?.etag !== etag,
   );
-  const read = await mapAll(unknown, (file) => readDaily(store, symbol, file, { signal }), { concurrency: 8, signal });
+  // One that another run has cleaned up meanwhile is gone, and that is all.
+  const readOne = (file: DailyFile) => orNone(readDaily(store, symbol, file, { signal }));
+  const found = await mapAll(unknown, readOne, { concurrency: CONCURRENT_READS, signal });
+  const read = found.filter((file) => file !== undefined);
   const covered = planCleanup(proof, old, read);
   return { symbol, covered, kept: { ...kept, unproven: old.length - covered.length } };
 }

@@ -1,7 +1,7 @@
 import { BatchLayerError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
-import { type Consolidated, readConsolidated } from './consolidated.ts';
+import { type Consolidated, isApplied, readConsolidated } from './consolidated.ts';
 import { readDaily } from './daily-file.ts';
 import { CLEANUP_PREFIX, dataKey, MANIFEST_KEY } from './keys.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
@@ -73,8 +73,7 @@ export async function verifyBronze(
     const found = data && (await check(key, () => readConsolidated(store, symbol, { signal })));
     const verifyDaily = async (file: SymbolFiles['daily'][number]): Promise<void> => {
       const read = await check(file.key, () => readDaily(store, symbol, file, { signal }));
-      const applied = found?.applied.get(file.session);
-      if (read && applied?.etag !== read.etag && applied?.digest !== read.digest) counts.pending++;
+      if (read && !isApplied(found?.applied.get(file.session), read)) counts.pending++;
     };
     await mapAll(daily, verifyDaily, { concurrency: CONCURRENT_FILES, signal });
     counts.symbols++;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { parseJson } from '../json.ts';
+import { digestText } from '../lake/digest.ts';
 import { checkpointKey } from '../lake/keys.ts';
 import { type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
 import { isSymbol } from '../symbol.ts';
@@ -30,10 +31,12 @@ const document = z.strictObject({
     z.string().regex(/^\d{6}$/),
     z.strictObject({ rows: z.int().min(1), digest: hex16, etag: z.string().min(1).max(200) }),
   ),
+  /** Of all the rest: {@link digestOf}. */
+  digest: hex16,
 });
 
 /** State of one interval's silver: a readable JSON document. */
-export type Checkpoint = z.infer<typeof document>;
+export type Checkpoint = Omit<z.infer<typeof document>, 'digest'>;
 export type MonthFile = Checkpoint['files'][string];
 
 /** A claim on an interval: runs with a lower epoch are fenced off from now on. */
@@ -58,7 +61,9 @@ export async function readCheckpoint(
   if (object === undefined) return undefined;
   try {
     if (object.body.length > MAX_BYTES) throw new Error(`${object.body.length} bytes: expected ${MAX_BYTES} at most`);
-    const checkpoint = document.parse(parseJson(new TextDecoder('utf-8', { fatal: true }).decode(object.body)));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(object.body);
+    const { digest, ...checkpoint } = document.parse(parseJson(text));
+    if (digest !== digestOf(checkpoint)) throw new Error(`digest ${digest}: expected ${digestOf(checkpoint)}`);
     if (checkpoint.interval !== interval) throw new Error(`of interval ${checkpoint.interval}: expected ${interval}`);
     return { checkpoint, etag: object.etag };
   } catch (error) {
@@ -111,8 +116,25 @@ export function putCheckpoint(
   checkpoint: Checkpoint,
   call: StoreCall & { readonly ifMatch?: string; readonly ifNoneMatch?: '*' },
 ): Promise<string> {
-  const body = new TextEncoder().encode(`${JSON.stringify(checkpoint, undefined, 1)}\n`);
-  return store.put(checkpointKey(checkpoint.interval), body, call);
+  return store.put(checkpointKey(checkpoint.interval), encodeCheckpoint(checkpoint), call);
+}
+
+/** A checkpoint as it is stored: JSON, with a digest. */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  const sealed = { ...checkpoint, digest: digestOf(checkpoint) };
+  return new TextEncoder().encode(`${JSON.stringify(sealed, undefined, 1)}\n`);
+}
+
+/** Digest of what a checkpoint says, in whatever order and layout. */
+function digestOf(checkpoint: Checkpoint): string {
+  return digestText(JSON.stringify(sortKeys(checkpoint)));
+}
+
+function sortKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.entries(value)
+    .sort()
+    .map(([key, entry]) => [key, sortKeys(entry)]);
 }
 
 /** The checkpoint before the first run. */

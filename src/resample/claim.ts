@@ -5,6 +5,7 @@ import { type Checkpoint, type Claim, emptyCheckpoint, putCheckpoint, readCheckp
 import { highestEpoch } from './month-files.ts';
 
 const MAX_ATTEMPTS = 10;
+const READS_BEFORE_FORCE = 2;
 
 /**
  * Begins a run: takes the next epoch by compare-and-swap, above that of the checkpoint and, where there is none (or it is
@@ -38,11 +39,15 @@ async function findCheckpoint(
   interval: number,
   { force, signal }: StoreCall & { readonly force: boolean },
 ): Promise<{ readonly checkpoint?: Checkpoint; readonly etag: string } | undefined> {
-  try {
-    return await readCheckpoint(store, interval, { signal });
-  } catch (error) {
-    if (!force || !hasCode(error, 'CorruptObject')) throw error;
-    const damaged = await orNone(store.head(checkpointKey(interval), { signal }));
-    return damaged && { etag: damaged.etag };
+  // What was damaged on the way is sound when it is read again.
+  for (let read = 1; ; read++) {
+    try {
+      return await readCheckpoint(store, interval, { signal });
+    } catch (error) {
+      if (!force || !hasCode(error, 'CorruptObject')) throw error;
+    }
+    if (read === READS_BEFORE_FORCE) break;
   }
+  const damaged = await orNone(store.head(checkpointKey(interval), { signal }));
+  return damaged && { etag: damaged.etag };
 }

@@ -15,8 +15,9 @@ import {
 import { type ManifestEntry, readManifest, updateManifest } from '../../src/lake/manifest.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
 import { checkKey } from '../../src/lake/store.ts';
-import { type Checkpoint, readCheckpoint } from '../../src/resample/checkpoint.ts';
+import { type Checkpoint, encodeCheckpoint, readCheckpoint } from '../../src/resample/checkpoint.ts';
 import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
+import { formatSession } from '../../src/session.ts';
 import { forge } from '../support/forge-parquet.ts';
 import { fuzz, RUNS, TIMEOUT_MS } from './fuzz.ts';
 import { mutateBytes } from './mutate-bytes.ts';
@@ -30,7 +31,6 @@ import type { Random } from './random.ts';
 const MAX_CHECKPOINT_BYTES = 2 * 2 ** 20;
 const MAX_MESSAGE = 2000;
 const isHex16 = (value: unknown) => typeof value === 'string' && /^[0-9a-f]{16}$/.test(value) && value.length === 16;
-const isWhole = (value: unknown, least: number) => Number.isSafeInteger(value) && (value as number) >= least;
 const isText = (value: unknown, most: number) =>
   typeof value === 'string' && value.length >= 1 && value.length <= most && Buffer.from(value).toString() === value;
 const isSymbol = (value: unknown) => isText(value, 24) && /^[A-Za-z0-9]+(\.[A-Za-z0-9]+)*$/.test(value as string);
@@ -57,11 +57,6 @@ async function orCorrupt<T>(key: string, read: Promise<T>): Promise<T | undefine
   }
 }
 
-/** JSON as it is written, in UTF-8, each name once. */
-function documentOf(bytes: Uint8Array): unknown {
-  return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-}
-
 describe('checkpoints', () => {
   const file = (rows: number, etag: string) => ({ rows, digest: rows.toString(16).padStart(16, '0'), etag });
   const checkpoint: Checkpoint = {
@@ -76,29 +71,9 @@ describe('checkpoints', () => {
     missing: ['BRK.B', 'CFGpE'],
     files: { '202001': file(20, 'v1'), '202512': file(230, '"9f8a"') },
   };
-  const text = JSON.stringify(checkpoint, undefined, 1);
+  const text = new TextDecoder().decode(encodeCheckpoint(checkpoint));
 
-  function fitsSchema(document: Checkpoint): boolean {
-    const { version, interval, epoch, state, bars, groups, firstDate, lastDate, missing, files, ...rest } = document;
-    return (
-      version === 1 &&
-      interval === 5 &&
-      isWhole(epoch, 1) &&
-      ['running', 'committed'].includes(state) &&
-      isWhole(bars, 0) &&
-      isWhole(groups, 0) &&
-      [firstDate, lastDate].every((date) => date === null || isDate(date)) &&
-      missing.every(isSymbol) &&
-      Reflect.ownKeys(files).every((month) => /^\d{6}$/.test(String(month))) &&
-      Object.values(files).every(
-        ({ rows, digest, etag, ...more }) =>
-          isWhole(rows, 1) && isHex16(digest) && isText(etag, 200) && Reflect.ownKeys(more).length === 0,
-      ) &&
-      Reflect.ownKeys(rest).length === 0
-    );
-  }
-
-  test('are what is written and fits the schema, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
+  test('are what was written, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
     const store = memoryStore();
     const key = checkpointKey(5);
     const outcomes = await fuzz('checkpoints', async (random) => {
@@ -107,11 +82,10 @@ describe('checkpoints', () => {
       const claim = await orCorrupt(key, readCheckpoint(store, 5));
       if (claim === undefined) return 'CorruptObject';
       if (bytes.length > MAX_CHECKPOINT_BYTES) throw new Error(`${bytes.length} bytes were read`);
-      if (!isDeepStrictEqual(claim.checkpoint, documentOf(bytes))) throw new Error('not what is written');
-      if (!fitsSchema(claim.checkpoint)) throw new Error('does not fit the schema');
-      return isDeepStrictEqual(claim.checkpoint, checkpoint) ? 'as before' : 'another document';
+      if (!isDeepStrictEqual(claim.checkpoint, checkpoint)) throw new Error('another document');
+      return 'as before';
     });
-    if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(3);
+    if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(2);
   });
 });
 
@@ -119,8 +93,8 @@ describe('data.parquet', () => {
   const [history] = syntheticMarket({ symbols: 1, bars: 20, longest: 20, lastDate: '2026-11-20' });
   const key = dataKey('AAPL');
   const applied = {
-    '2026-11-19': ['0123456789abcdef', 'v12'],
-    '2026-11-20': ['fedcba9876543210', '"5d41402abc4b2a76"'],
+    '2026-11-19': ['0123456789abcdef', 'v12', 20_776],
+    '2026-11-20': ['fedcba9876543210', '"5d41402abc4b2a76"', 20_777, '00112233445566ff', '8899aabbccddeeff'],
   };
   const text = JSON.stringify(applied);
 
@@ -140,12 +114,15 @@ describe('data.parquet', () => {
       const read = await orCorrupt(key, readConsolidated(store, 'AAPL'));
       if (read === undefined) return 'CorruptObject';
       if (!isDeepStrictEqual(read.bars, history!.bars)) throw new Error('other bars');
-      const entries = [...read.applied].map(([session, version]) => {
-        return [new Date(session * 86_400_000).toISOString().slice(0, 10), [version.digest, version.etag]] as const;
+      const entries = [...read.applied].map(([session, { digest, etag, on, writes }]) => {
+        return [formatSession(session), [digest, etag, on, ...writes]] as const;
       });
       const found = Object.fromEntries(entries);
       if (!isDeepStrictEqual(found, JSON.parse(mutated))) throw new Error('not what is written');
-      const fits = entries.every(([date, [digest, etag]]) => isDate(date) && isHex16(digest) && isText(etag, 200));
+      const fits = entries.every(
+        ([date, [digest, etag, on, ...writes]]) =>
+          isDate(date) && isHex16(digest) && isText(etag, 200) && Number.isInteger(on) && writes.every(isHex16),
+      );
       if (!fits) throw new Error('does not fit the schema');
       return isDeepStrictEqual(found, applied) ? 'as before' : 'another list';
     });

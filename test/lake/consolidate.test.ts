@@ -159,6 +159,59 @@ describe('consolidate', () => {
     );
   });
 
+  test('a create that comes again, after its file was applied and deleted, undoes no correction', async () => {
+    const store = memoryStore();
+    const bars = history(3);
+    const clean = { ...keepAll, retentionDays: 0 };
+    const key = dailyKey('A', bars.session[0]!);
+    await writeDaily(store, 'A', bars);
+    const { body } = await store.get(key);
+    await consolidate(store, clean);
+    const better = corrected(bars, 0);
+    await writeDaily(store, 'A', sliceBars(better, 0, 1));
+    await consolidate(store, clean);
+    await store.put(key, body, { ifNoneMatch: '*' });
+    expect(await consolidate(store, clean)).toMatchObject({ written: 0, dailyFilesDeleted: 1 });
+    expect(rowsOf((await readBronze(store)).A!)).toEqual(rowsOf(better));
+  });
+
+  test('a listing older than data.parquet makes nothing forgotten that was applied meanwhile', async () => {
+    const store = memoryStore();
+    const bars = history(3);
+    const today = TODAY;
+    await writeDaily(store, 'A', sliceBars(bars, 1, 3));
+    const before = await listSymbol(store, 'A');
+    await writeDaily(store, 'A', sliceBars(bars, 0, 1));
+    await consolidateSymbol(store, await listSymbol(store, 'A'), { today });
+    const better = corrected(corrected(bars, 0), 1);
+    await consolidateSymbol(store, before, { imported: better, retainFrom: TODAY, today });
+    await consolidate(store, keepAll);
+    expect(rowsOf((await readBronze(store)).A!)).toEqual(rowsOf(better));
+  });
+
+  test('what was applied is forgotten some days after its file is gone', async () => {
+    const store = memoryStore();
+    const day = (n: number) => ({ ...keepAll, retentionDays: 0, now: () => keepAll.now!() + n * 86_400_000 });
+    const bars = history(3);
+    await writeDaily(store, 'A', sliceBars(bars, 0, 2));
+    await consolidate(store, day(0));
+    expect((await readConsolidated(store, 'A'))?.applied.size).toBe(2);
+    await writeDaily(store, 'A', sliceBars(bars, 2, 3));
+    await consolidate(store, day(5));
+    expect([...(await readConsolidated(store, 'A'))!.applied.keys()]).toEqual([TODAY]);
+  });
+
+  test('a bar that its daily file gets again, after another one, is the latest', async () => {
+    const store = memoryStore();
+    const bars = history(1);
+    await writeDaily(store, 'A', bars);
+    await importBulk(store, 'A', corrected(bars, 0));
+    await writeDaily(store, 'A', corrected(corrected(bars, 0), 0));
+    await writeDaily(store, 'A', bars);
+    await consolidate(store, keepAll);
+    expect(rowsOf((await readBronze(store)).A!)).toEqual(rowsOf(bars));
+  });
+
   test('deletes daily files older than the retention, once they are applied', async () => {
     const store = memoryStore();
     await writeDaily(store, 'A', history(40));

@@ -17,6 +17,7 @@ function inputOf(i: number): MergeInput {
     data: encodeConsolidated('A', history).bytes,
     daily: [{ key: 'daily', session, etag: '1', body: encodeBars('A', sliceBars(bars!, last, last + 1)).bytes }],
     listed: [session],
+    today: session,
   };
 }
 

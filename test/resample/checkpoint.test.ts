@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { checkpointKey } from '../../src/lake/keys.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
-import { emptyCheckpoint, readCheckpoint } from '../../src/resample/checkpoint.ts';
+import { emptyCheckpoint, encodeCheckpoint, readCheckpoint } from '../../src/resample/checkpoint.ts';
 
-const text = JSON.stringify(emptyCheckpoint(3));
+const text = JSON.stringify(JSON.parse(new TextDecoder().decode(encodeCheckpoint(emptyCheckpoint(3)))));
 const entries = (count: number, entry: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => entry(i)).join();
 
@@ -15,6 +15,7 @@ describe('readCheckpoint refuses, in a few words,', () => {
     ['a symbol that is a path', text.replace('[]', '["../x"]')],
     ['a key that schemas pass over', text.replace('{}', '{"__proto__":{}}')],
     ['deep nesting', text.replace('[]', '['.repeat(500_000) + ']'.repeat(500_000))],
+    ['another number than was written', text.replace('"epoch":1', '"epoch":2')],
     ['half a character', text.replace('{}', `{"202001":{"rows":1,"digest":"${'0'.repeat(16)}","etag":"\\ud800"}}`)],
   ])('%s', async (_what, damaged) => {
     const store = memoryStore();
