@@ -14,19 +14,21 @@ export interface S3Connection {
   readonly credentials?: S3ClientConfig['credentials'] | undefined;
 }
 
+/** How a client sends. */
+export interface Sending {
+  /** How often the SDK itself sends a request: once, where `withRetry` does it again. */
+  readonly maxAttempts: number;
+  /** From the request to the head of its answer, and without any byte of the body. */
+  readonly requestTimeoutMs: number;
+}
+
 const CONNECTION_TIMEOUT_MS = 5_000;
-/** From the request's last byte to the answer's first, and between any two bytes. */
-const REQUEST_TIMEOUT_MS = 30_000;
 const SOCKETS = 64;
 
-/**
- * Opens a client that says `Unavailable` within a bounded time and tells each request it sends.
- *
- * @param maxAttempts how often the SDK itself sends a request: once, where `withRetry` does it again
- */
+/** Opens a client that says `Unavailable` within a bounded time and tells each request it sends. */
 export async function openS3(
   { region, endpoint, forcePathStyle, credentials }: S3Connection,
-  maxAttempts: number,
+  { maxAttempts, requestTimeoutMs }: Sending,
 ): Promise<S3Client> {
   const { S3Client } = await import('@aws-sdk/client-s3');
   const client = new S3Client({
@@ -37,8 +39,8 @@ export async function openS3(
     maxAttempts,
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      socketTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: requestTimeoutMs,
+      socketTimeout: requestTimeoutMs,
       throwOnRequestTimeout: true,
       httpAgent: { maxSockets: SOCKETS },
       httpsAgent: { maxSockets: SOCKETS },

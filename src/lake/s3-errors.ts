@@ -7,7 +7,9 @@ interface SdkError {
   readonly $metadata?: { readonly httpStatusCode?: number };
 }
 
-// Names that tell more than their status.
+const NO_URL = ['BadInput', 'the endpoint is no URL such as http://host:port; check AWS_ENDPOINT_URL_S3'] as const;
+
+// Names and codes that tell more than their status.
 const BY_NAME: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   NoSuchBucket: ['BadInput', 'no such bucket; check the URL of the lake'],
   NoSuchUpload: ['Conflict', 'its upload was ended by somebody else; read it again and plan again'],
@@ -15,9 +17,11 @@ const BY_NAME: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   AuthorizationHeaderMalformed: ['BadInput', 'the bucket is in another region; set AWS_REGION to it'],
   RequestTimeTooSkewed: ['BadInput', "the machine's clock is off by more than 15 minutes; set it right"],
   RequestTimeout: ['Unavailable', 'the store gave up waiting; try again later'],
+  EndpointError: NO_URL,
+  ERR_INVALID_URL: NO_URL,
   CredentialsProviderError: ['BadInput', 'found no AWS credentials; set AWS_PROFILE, AWS_ACCESS_KEY_ID or a role'],
 };
-const NETWORK = /^(E[A-Z_]+|TimeoutError|ABORT_ERR|ERR_STREAM_PREMATURE_CLOSE|NetworkingError)$/;
+const NETWORK = /^(E(?!RR_)[A-Z_]+|TimeoutError|ABORT_ERR|ERR_(STREAM|SOCKET|SSL)_[A-Z_]+|NetworkingError)$/;
 
 /**
  * A failure of the SDK in the library's terms, or as it is where it is none of the store's.
@@ -28,7 +32,7 @@ export function s3Error(error: unknown, place: string): unknown {
   if (error instanceof BatchLayerError || !(error instanceof Error)) return error;
   const { name = '', code = '', $metadata } = error as SdkError;
   const status = $metadata?.httpStatusCode;
-  const [kind, advice] = BY_NAME[name] ?? byStatus(status) ?? byMessage(error, [name, code]) ?? [];
+  const [kind, advice] = BY_NAME[name] ?? BY_NAME[code] ?? byStatus(status) ?? byMessage(error, [name, code]) ?? [];
   if (kind === undefined) return error;
   const what = [status, name, messageOf(error)].filter((part) => part !== undefined && part !== '').join(' ');
   return new BatchLayerError(kind, `${place}: ${advice} (${what})`, { cause: error });
@@ -57,7 +61,7 @@ function byStatus(status: number | undefined): readonly [ErrorCode, string] | un
 }
 
 function byMessage(error: Error, names: readonly string[]): readonly [ErrorCode, string] | undefined {
-  if (names.some((name) => NETWORK.test(name)) || /aborted|socket hang up|checksum mismatch/i.test(error.message)) {
+  if (names.some((name) => NETWORK.test(name)) || /aborted|socket hang up|connection lost/i.test(error.message)) {
     return ['Unavailable', 'the connection failed; try again later'];
   }
   if (/region is missing/i.test(error.message)) return ['BadInput', 'the region is not known; set AWS_REGION'];

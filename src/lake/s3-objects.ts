@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
-import { BatchLayerError, hasCode } from '../errors.ts';
+import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
 import { concatBytes } from './columns.ts';
+import { mapAll } from './map-all.ts';
 import { openS3, type S3Connection, sendOptions, settle } from './s3-client.ts';
-import { s3Error } from './s3-errors.ts';
-import { PART_BYTES, uploadParts } from './s3-upload.ts';
+import { uploadParts } from './s3-upload.ts';
 import {
   checkKey,
   checkPrefix,
@@ -28,6 +28,8 @@ export interface S3Location extends S3Connection {
 const WRITE_ID = 'write-id';
 const MAX_RESUMES = 5;
 const MAX_BATCH = 1000;
+const CONCURRENT_HEADS = 8;
+const REQUEST_TIMEOUT_MS = 30_000;
 /** How often the SDK sends a part of an upload, which may be sent twice without harm. */
 const PART_ATTEMPTS = 5;
 
@@ -35,16 +37,22 @@ const PART_ATTEMPTS = 5;
  * The objects of a bucket, each request sent once: what fails is `Unavailable`, and `withRetry` sends it again.
  *
  * Only parts of uploads, and ranges of a body that broke off, are sent again here.
+ *
+ * @param requestTimeoutMs how long a request goes without an answer at most, if that is less than 30 s
  */
-export function s3Objects({ bucket, prefix = '', kmsKeyId, ...connection }: S3Location): ObjectStore {
+export function s3Objects(
+  { bucket, prefix = '', kmsKeyId, ...connection }: S3Location,
+  { requestTimeoutMs = REQUEST_TIMEOUT_MS }: { readonly requestTimeoutMs?: number | undefined } = {},
+): ObjectStore {
   const root = prefix === '' ? '' : `${prefix}/`;
   const encryption = kmsKeyId ? { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKeyId } : {};
+  const timeouts = { requestTimeoutMs: Math.min(requestTimeoutMs, REQUEST_TIMEOUT_MS) };
   // The SDK is loaded and the connection made when it is first needed: lakes of files do without.
   const load = () => import('@aws-sdk/client-s3');
   let client: Promise<S3Client> | undefined;
   let uploader: Promise<S3Client> | undefined;
   const open = async () => {
-    client ??= openS3(connection, 1);
+    client ??= openS3(connection, { maxAttempts: 1, ...timeouts });
     return { client: await client, sdk: await load() };
   };
   const place = (key: string) => ({ Bucket: bucket, Key: `${root}${checkKey(key)}` });
@@ -81,23 +89,33 @@ export function s3Objects({ bucket, prefix = '', kmsKeyId, ...connection }: S3Lo
       ...(end === undefined ? {} : { end }),
     });
     const etag = answer.ETag ?? '';
-    const length = answer.ContentLength ?? 0;
+    // Not told where the answer comes in chunks.
+    const length = answer.ContentLength;
+    const body = new Uint8Array(length ?? 0);
     const parts: Uint8Array[] = [];
     let received = 0;
     for (let resumes = 0; ; resumes++) {
       const before = received;
       const failure = await readBody(answer, call, (chunk) => {
-        parts.push(chunk);
+        if (length === undefined) parts.push(chunk);
+        else if (received + chunk.length <= length) body.set(chunk, received);
         received += chunk.length;
       });
-      if (received === length) return { body: concatBytes(parts), etag };
-      if (received > length || received === before || resumes === MAX_RESUMES) {
-        throw (
-          s3Error(failure, key) ?? new BatchLayerError('Unavailable', `${key}: ${received} bytes of ${length} came`)
-        );
+      const isWhole = length === undefined || received === length;
+      if (isWhole && failure === undefined) return { body: length === undefined ? concatBytes(parts) : body, etag };
+      // Also where all has come and does not agree with its checksum.
+      if (length === undefined || received >= length || received === before || resumes === MAX_RESUMES) {
+        const what = `${received} bytes of ${length ?? 'an unknown number'} came`;
+        const why = failure === undefined ? '' : ` (${messageOf(failure)})`;
+        throw new BatchLayerError('Unavailable', `${key}: ${what}; try again later${why}`, { cause: failure });
       }
       const from = start ?? 0;
-      answer = await request(key, { ...call, start: from + received, end: from + length, ifMatch: etag });
+      answer = await request(key, { ...call, start: from + received, end: from + length, ifMatch: etag }).catch(
+        (error) => {
+          if (call.ifMatch !== undefined || !hasCode(error, 'Conflict')) throw error;
+          throw new BatchLayerError('Unavailable', `${key}: was replaced while it was read`, { cause: error });
+        },
+      );
     }
   }
 
@@ -139,14 +157,10 @@ export function s3Objects({ bucket, prefix = '', kmsKeyId, ...connection }: S3Lo
     },
     async putStream(key, chunks, call = {}) {
       const input = { ...place(key), ...writing(call) };
-      call.signal?.throwIfAborted();
-      const iterator = chunks[Symbol.asyncIterator]();
-      const { first, isWhole } = await takeBytes(iterator, PART_BYTES, call.signal);
-      if (isWhole) return store.put(key, concatBytes(first), call);
-      uploader ??= openS3(connection, PART_ATTEMPTS);
+      uploader ??= openS3(connection, { maxAttempts: PART_ATTEMPTS, ...timeouts });
       const client = await uploader;
       return missingIsConflict(key, call.ifMatch, () =>
-        settle(key, call, () => uploadParts(client, input, { first, rest: iterator }, call)),
+        settle(key, call, () => uploadParts(client, input, chunks, call)),
       );
     },
     async delete(key, { ifMatch, ...call } = {}) {
@@ -163,7 +177,12 @@ export function s3Objects({ bucket, prefix = '', kmsKeyId, ...connection }: S3Lo
       for (const { key } of deletions) checkKey(key);
       const outcomes: (BatchLayerError | undefined)[] = [];
       for (let from = 0; from < deletions.length; from += MAX_BATCH) {
-        outcomes.push(...(await deleteBatch(deletions.slice(from, from + MAX_BATCH), call)));
+        const batch = deletions.slice(from, from + MAX_BATCH);
+        const failBatch = (error: unknown) => {
+          if (!hasCode(error, 'Unavailable')) throw error;
+          return batch.map(() => error);
+        };
+        outcomes.push(...(await deleteBatch(batch, call).catch(failBatch)));
       }
       return outcomes;
     },
@@ -204,13 +223,12 @@ export function s3Objects({ bucket, prefix = '', kmsKeyId, ...connection }: S3Lo
       return client.send(command, sendOptions(call));
     });
     const failures = new Map(Errors.map((error) => [error.Key, error]));
-    const outcomes: (BatchLayerError | undefined)[] = [];
-    for (const { key, ifMatch } of deletions) {
+    const outcomeOf = async ({ key, ifMatch }: Deletion): Promise<BatchLayerError | undefined> => {
       const found = failures.get(place(key).Key);
       const failure = found && deletionError(key, ifMatch, found);
-      outcomes.push(failure && (await isGone(key, failure, call)) ? undefined : failure);
-    }
-    return outcomes;
+      return failure && (await isGone(key, failure, call)) ? undefined : failure;
+    };
+    return mapAll(deletions, outcomeOf, { concurrency: CONCURRENT_HEADS, signal: call.signal });
   }
 
   // Of a missing object, stores say that the condition does not hold, or that all is well.
@@ -255,23 +273,6 @@ async function readBody(
     signal?.throwIfAborted();
     return error;
   }
-}
-
-/** Takes chunks until there are `bytes` of them, or all. */
-async function takeBytes(
-  chunks: AsyncIterator<Uint8Array>,
-  bytes: number,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly first: readonly Uint8Array[]; readonly isWhole: boolean }> {
-  const first: Uint8Array[] = [];
-  for (let taken = 0; taken < bytes; ) {
-    const { done, value } = await chunks.next();
-    signal?.throwIfAborted();
-    if (done) return { first, isWhole: true };
-    first.push(value);
-    taken += value.length;
-  }
-  return { first, isWhole: false };
 }
 
 function statusOf(error: unknown): number | undefined {

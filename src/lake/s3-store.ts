@@ -21,7 +21,7 @@ export interface S3StoreOptions extends S3Location, RetryOptions {}
 export function s3Store({ maxAttempts, attemptTimeoutMs, clock, random, ...location }: S3StoreOptions): ObjectStore {
   const retry = { maxAttempts, attemptTimeoutMs, clock, random };
   const given = Object.fromEntries(Object.entries(retry).filter(([, value]) => value !== undefined)) as RetryOptions;
-  const store = withRetry(s3Objects(location), given);
+  const store = withRetry(s3Objects(location, { requestTimeoutMs: attemptTimeoutMs }), given);
   let probed: Promise<void> | undefined;
   // Not under the signal of the call that comes first: others may be waiting for it too.
   const probe = ({ onRequest }: StoreCall = {}): Promise<void> => {

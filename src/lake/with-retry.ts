@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
-import { type Deletion, type ObjectStore, orNone, type PutCall, type StoreCall } from './store.ts';
+import { concatBytes } from './columns.ts';
+import { checkConditions, type Deletion, type ObjectStore, orNone, type PutCall, type StoreCall } from './store.ts';
 
 export interface RetryOptions {
   /** How often a call is tried in all. */
@@ -15,6 +16,8 @@ export interface RetryOptions {
 
 const BASE_DELAY_MS = 100;
 const MAX_DELAY_MS = 10_000;
+/** What a stream has at most to be kept, and so to be written again like any other object. */
+const KEPT_BYTES = 8 * 2 ** 20;
 
 /**
  * A store that tries again, a bounded number of times, where `store` is `Unavailable`; the waits in between are of random
@@ -51,7 +54,7 @@ export function withRetry(
     const ended = new AbortController();
     const late = new AbortController();
     const timeout = clock.sleep(attemptTimeoutMs, { signal: ended.signal }).then(
-      () => late.abort(new BatchLayerError('Unavailable', `${what}: no answer within ${attemptTimeoutMs} ms`)),
+      () => late.abort(noAnswer(what)),
       () => undefined,
     );
     try {
@@ -63,39 +66,85 @@ export function withRetry(
     }
   }
 
+  // Of a listing each object is waited for; a timer for each would cost more than most of them.
+  function watchProgress(what: string, call: StoreCall) {
+    const ended = new AbortController();
+    const late = new AbortController();
+    let [received, isWaiting] = [0, false];
+    const watch = async (): Promise<void> => {
+      for (let before = -1; !late.signal.aborted; before = isWaiting ? received : -1) {
+        await clock.sleep(attemptTimeoutMs, { signal: ended.signal });
+        if (isWaiting && received === before) late.abort(noAnswer(what));
+      }
+    };
+    watch().catch(() => undefined);
+    return {
+      signal: call.signal ? AbortSignal.any([call.signal, late.signal]) : late.signal,
+      async *waitFor<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
+        isWaiting = true;
+        for await (const item of items) {
+          received++;
+          isWaiting = false;
+          yield item;
+          isWaiting = true;
+        }
+      },
+      end: () => ended.abort(),
+    };
+  }
+
+  function noAnswer(what: string): BatchLayerError {
+    return new BatchLayerError('Unavailable', `${what}: no answer within ${attemptTimeoutMs} ms`);
+  }
+
   // What an earlier try may have done: the object carries its name.
   async function findOwn(key: string, writeId: string, call: StoreCall): Promise<string | undefined> {
     const found = await orNone(store.head(key, call));
     return found?.writeId === writeId ? found.etag : undefined;
   }
 
+  function put(key: string, body: Uint8Array, call: PutCall = {}): Promise<string> {
+    const writeId = call.writeId ?? randomUUID();
+    return retry(key, call, async (timed, attempt) => {
+      try {
+        return await store.put(key, body, { ...timed, writeId });
+      } catch (error) {
+        if (attempt === 1 || !hasCode(error, 'Conflict')) throw error;
+        const own = await findOwn(key, writeId, timed);
+        if (own === undefined) throw error;
+        return own;
+      }
+    });
+  }
+
+  async function putOnce(key: string, chunks: AsyncIterable<Uint8Array>, call: PutCall): Promise<string> {
+    const writeId = call.writeId ?? randomUUID();
+    try {
+      return await store.putStream(key, chunks, { ...call, writeId });
+    } catch (error) {
+      // The chunks are gone, so there is no other try; but the last answer alone may be what was lost.
+      if (call.signal?.aborted || !hasCode(error, 'Conflict', 'Unavailable')) throw error;
+      const found = await retry(key, call, (timed) => orNone(store.head(key, timed)));
+      if (found?.writeId === writeId) return found.etag;
+      checkConditions(key, found?.etag, call);
+      throw error;
+    }
+  }
+
   return {
     get: (key, call = {}) => retry(key, call, (timed) => store.get(key, timed)),
     getRange: (key, call) => retry(key, call, (timed) => store.getRange(key, timed)),
     head: (key, call = {}) => retry(key, call, (timed) => store.head(key, timed)),
-    put(key, body, call = {}) {
-      const writeId = call.writeId ?? randomUUID();
-      return retry(key, call, async (timed, attempt) => {
-        try {
-          return await store.put(key, body, { ...timed, writeId });
-        } catch (error) {
-          if (attempt === 1 || !hasCode(error, 'Conflict')) throw error;
-          const own = await findOwn(key, writeId, timed);
-          if (own === undefined) throw error;
-          return own;
-        }
-      });
-    },
+    put,
     async putStream(key, chunks, call = {}) {
-      const writeId = call.writeId ?? randomUUID();
+      call.signal?.throwIfAborted();
+      const source = chunks[Symbol.asyncIterator]();
       try {
-        return await store.putStream(key, chunks, { ...call, writeId });
-      } catch (error) {
-        // The chunks are gone, so there is no other try; but the last answer alone may be what was lost.
-        if (call.signal?.aborted || !hasCode(error, 'Conflict', 'Unavailable')) throw error;
-        const own = await retry(key, call, (timed) => findOwn(key, writeId, timed));
-        if (own === undefined) throw error;
-        return own;
+        const { first, isWhole } = await takeBytes(source, KEPT_BYTES, call.signal);
+        if (isWhole) return await put(key, concatBytes(first), call);
+        return await putOnce(key, follow(first, source), call);
+      } finally {
+        await source.return?.();
       }
     },
     delete: (key, call = {}) => retry(key, call, (timed) => store.delete(key, timed)),
@@ -111,6 +160,7 @@ export function withRetry(
       try {
         await retry('delete', call, deletePending);
       } catch (error) {
+        call.signal?.throwIfAborted();
         if (!hasCode(error, 'Unavailable')) throw error;
         for (const deletion of pending) outcomes.set(deletion, error);
       }
@@ -119,8 +169,10 @@ export function withRetry(
     async *list(prefix, call = {}) {
       let { startAfter } = call;
       for (let attempt = 1; ; attempt++) {
+        const watch = watchProgress(`list ${prefix}`, call);
         try {
-          for await (const object of store.list(prefix, { ...retried(call, attempt), startAfter })) {
+          const listed = store.list(prefix, { ...retried(call, attempt), startAfter, signal: watch.signal });
+          for await (const object of watch.waitFor(listed)) {
             yield object;
             startAfter = object.key;
             attempt = 1;
@@ -128,6 +180,8 @@ export function withRetry(
           return;
         } catch (error) {
           if (!hasCode(error, 'Unavailable') || attempt === maxAttempts) throw error;
+        } finally {
+          watch.end();
         }
         await wait(attempt, call);
       }
@@ -135,8 +189,39 @@ export function withRetry(
   };
 }
 
+/** The call of a later try, its first request told as sent again; those that follow are not. */
 function retried<C extends StoreCall>(call: C, attempt: number): C {
   const { onRequest } = call;
   if (!onRequest || attempt === 1) return call;
-  return { ...call, onRequest: (request) => onRequest({ ...request, isRetry: true }) };
+  let isFirst = true;
+  return {
+    ...call,
+    onRequest(request) {
+      onRequest(isFirst ? { ...request, isRetry: true } : request);
+      isFirst = false;
+    },
+  };
+}
+
+/** Takes chunks until there are `bytes` of them, or all. */
+async function takeBytes(
+  source: AsyncIterator<Uint8Array>,
+  bytes: number,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly first: Uint8Array[]; readonly isWhole: boolean }> {
+  const first: Uint8Array[] = [];
+  for (let taken = 0; taken < bytes; ) {
+    const { done, value } = await source.next();
+    signal?.throwIfAborted();
+    if (done) return { first, isWhole: true };
+    first.push(value);
+    taken += value.length;
+  }
+  return { first, isWhole: false };
+}
+
+async function* follow(first: Uint8Array[], source: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  // None is kept once it is passed on.
+  for (let chunk = first.shift(); chunk; chunk = first.shift()) yield chunk;
+  for (let next = await source.next(); !next.done; next = await source.next()) yield next.value;
 }
