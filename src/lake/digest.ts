@@ -1,5 +1,5 @@
 import xxhash from 'xxhash-wasm';
-import type { Columns, TableSchema, Utf8Values } from './columns.ts';
+import { type Columns, release, type TableSchema, type Utf8Values } from './columns.ts';
 
 // XXH64: 9 GB/s measured, and 64 bits are enough against accidents; it is no defence against an attacker who can write.
 const { create64, h64ToString } = await xxhash();
@@ -40,7 +40,9 @@ export function createDigester(schema: TableSchema): {
           updateBytes(hashes[c]!.lengths, lengthsOf(offsets));
         } else {
           const column = values[c] as Float64Array;
-          updateBytes(hashes[c]!.values, nullable && type === 'float64' ? withOneNaN(column) : column);
+          const hashed = nullable && type === 'float64' ? withOneNaN(column) : column;
+          updateBytes(hashes[c]!.values, hashed);
+          if (hashed !== column) release(hashed);
         }
       });
     },
