@@ -1,0 +1,21 @@
+import { test, vi } from 'vitest';
+import { IS_SOAK, runSeeds } from './seeds.ts';
+
+vi.mock(import('../../src/lake/wasm.ts'), async (original) =>
+  (await import('./memoise.ts')).memoiseWasm(await original()),
+);
+vi.mock(import('../../src/lake/parquet-decode.ts'), async (original) =>
+  (await import('./memoise.ts')).memoiseDecoding(await original()),
+);
+vi.mock(import('../../src/lake/daily-file.ts'), async (original) =>
+  (await import('./memoise.ts')).nameWrites(await original()),
+);
+vi.mock(import('../../src/lake/parquet-encode.ts'), async (original) =>
+  (await import('./memoise.ts')).memoiseEncoding(await original()),
+);
+
+const COUNT = IS_SOAK ? 500_000 : 10_000;
+const TIMEOUT_MS = IS_SOAK ? 12 * 3_600_000 : 300_000;
+
+// Half of the seeds: test files run at the same time.
+test(`${COUNT} interleavings of even seeds lose nothing`, () => runSeeds(2, COUNT), TIMEOUT_MS);
