@@ -1,7 +1,6 @@
 import { type Bars, sliceBars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
-import { readBarsFile } from '../lake/bronze.ts';
-import { encodeDaily } from '../lake/daily-file.ts';
+import { encodeDaily, type ReadDaily, readDaily } from '../lake/daily-file.ts';
 import { dailyKey } from '../lake/keys.ts';
 import { mapAll } from '../lake/map-all.ts';
 import { conditionOf, type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
@@ -32,9 +31,8 @@ export async function writeDaily(
   { codec, signal }: StoreCall & { readonly codec?: Codec | undefined } = {},
 ): Promise<DailyWrites> {
   const outcomes = { created: 0, corrected: 0, unchanged: 0 };
-  const writeOne = async (session: number, i: number): Promise<void> => {
-    const { bytes, digest } = encodeDaily(symbol, sliceBars(bars, i, i + 1), codec);
-    outcomes[await writeBar(store, symbol, dailyKey(symbol, session), { bytes, digest, signal })]++;
+  const writeOne = async (_: number, i: number): Promise<void> => {
+    outcomes[await writeBar(store, symbol, sliceBars(bars, i, i + 1), { codec, signal })]++;
   };
   await mapAll(bars.session, writeOne, { concurrency: CONCURRENT_WRITES, signal });
   return outcomes;
@@ -43,19 +41,23 @@ export async function writeDaily(
 async function writeBar(
   store: ObjectStore,
   symbol: string,
-  key: string,
-  { bytes, digest, signal }: StoreCall & { readonly bytes: Uint8Array; readonly digest: string },
+  bar: Bars,
+  { codec, signal }: StoreCall & { readonly codec?: Codec | undefined },
 ): Promise<keyof DailyWrites> {
-  let etag: string | undefined;
+  const session = bar.session[0]!;
+  const key = dailyKey(symbol, session);
+  let [found, replaces]: [ReadDaily | undefined, readonly string[]] = [undefined, []];
   for (let attempt = 1; ; attempt++) {
+    // A new name each time: an earlier try may have been applied, and another bar have come since. Or it is still on its way.
+    const { bytes, digest, writes } = encodeDaily(symbol, bar, { replaces, codec });
+    if (found?.digest === digest) return 'unchanged';
     try {
-      await store.put(key, bytes, { signal, ...conditionOf(etag) });
-      return etag === undefined ? 'created' : 'corrected';
+      await store.put(key, bytes, { signal, ...conditionOf(found?.etag) });
+      return found === undefined ? 'created' : 'corrected';
     } catch (error) {
       if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
     }
-    const found = await orNone(readBarsFile(store, key, symbol, { signal }));
-    if (found?.digest === digest) return 'unchanged';
-    etag = found?.etag;
+    found = await orNone(readDaily(store, symbol, { key, session }, { signal }));
+    replaces = [...writes, ...(found?.writes ?? [])];
   }
 }

@@ -15,16 +15,14 @@ export interface DailyVersion {
   /** Of its content: the same bar has the same digest in every store. */
   readonly digest: string;
   readonly etag: string;
-  /** Names the write that made it; files that were not written by this library have none. */
-  readonly write?: string | undefined;
+  /** Names the write that made it, and before that those it replaced; none of files that others wrote. */
+  readonly writes: readonly string[];
 }
 
 /** What of a session's daily file has been taken over. */
-export interface AppliedFile extends Omit<DailyVersion, 'write'> {
+export interface AppliedFile extends DailyVersion {
   /** When, in days since 1970-01-01. */
   readonly on: number;
-  /** The writes that were taken over, the last one first. */
-  readonly writes: readonly string[];
 }
 
 /** A symbol's `data.parquet`: its bars, and what they were made of. */
@@ -88,7 +86,10 @@ export function encodeConsolidated(
 }
 
 /** Whether this very write of a daily file has been taken over, also where another came after it. */
-export function isApplied(applied: AppliedFile | undefined, { etag, digest, write }: Partial<DailyVersion>): boolean {
+export function isApplied(
+  applied: AppliedFile | undefined,
+  { etag, digest, writes: [write] = [] }: Partial<DailyVersion>,
+): boolean {
   if (applied === undefined) return false;
   if (applied.etag === etag) return true;
   return write === undefined ? applied.digest === digest : applied.writes.includes(write);

@@ -8,7 +8,9 @@ import type { ObjectStore, StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
 
-const WRITE = /^[0-9a-f]{16}$/;
+const WRITES = /^[0-9a-f]{16}(?:,[0-9a-f]{16}){0,15}$/;
+/** Writes of one session that are remembered. */
+export const MAX_WRITES = 16;
 
 /** A daily file that was read: its one bar, and which version it was. */
 export interface ReadDaily extends DailyVersion, Pick<BarsFile, 'bars'> {
@@ -16,14 +18,18 @@ export interface ReadDaily extends DailyVersion, Pick<BarsFile, 'bars'> {
 }
 
 /**
- * A session's bar as a daily file. Each has a name of its own: a write that comes again, late, is known by it.
+ * A session's bar as a daily file. Each write has a name of its own, and says which it replaces: one that comes again, late,
+ * is known by it.
+ *
+ * @param replaces names of the writes it is written over, the last one first
  */
 export function encodeDaily(
   symbol: string,
   bar: Bars,
-  codec?: Codec,
-): { readonly bytes: Uint8Array; readonly digest: string } {
-  return encodeBars(symbol, bar, { codec, metadata: { write: randomBytes(8).toString('hex') } });
+  { replaces = [], codec }: { readonly replaces?: readonly string[]; readonly codec?: Codec | undefined } = {},
+): { readonly bytes: Uint8Array; readonly digest: string; readonly writes: readonly string[] } {
+  const writes = [...new Set([randomBytes(8).toString('hex'), ...replaces])].slice(0, MAX_WRITES);
+  return { ...encodeBars(symbol, bar, { codec, metadata: { writes: writes.join() } }), writes };
 }
 
 /**
@@ -55,12 +61,9 @@ export function decodeDaily(
       `${key}: has bars of ${found || 'no session'}: expected one, of the key's date`,
     );
   }
-  const { write } = metadata;
-  if (write !== undefined && !WRITE.test(write)) {
-    throw new BatchLayerError(
-      'CorruptObject',
-      `${key}: its write is named "${write.slice(0, 40)}": expected 16 hex digits`,
-    );
+  const { writes } = metadata;
+  if (writes !== undefined && !WRITES.test(writes)) {
+    throw new BatchLayerError('CorruptObject', `${key}: its writes are "${writes.slice(0, 40)}": expected their names`);
   }
-  return { session, bars, digest, etag, write };
+  return { session, bars, digest, etag, writes: writes?.split(',') ?? [] };
 }

@@ -8,13 +8,11 @@ import {
   encodeConsolidated,
   isApplied,
 } from './consolidated.ts';
-import { decodeDaily, type ReadDaily } from './daily-file.ts';
+import { decodeDaily, MAX_WRITES, type ReadDaily } from './daily-file.ts';
 import type { Codec } from './wasm.ts';
 
 /** Days that what was applied is remembered after its file is gone. */
 const KEEP_APPLIED_DAYS = 3;
-/** Writes of one session that are remembered. */
-const MAX_WRITES = 8;
 
 /** A daily file as it was read from the store. */
 export interface DailyBytes {
@@ -118,13 +116,13 @@ function planConsolidation(
   return { bars, applied, generation };
 }
 
-function appliedFile({ digest, etag, write }: ReadDaily, before: AppliedFile | undefined, today: number): AppliedFile {
-  const writes = write === undefined ? [] : [write, ...(before?.writes ?? [])].slice(0, MAX_WRITES);
-  return { digest, etag, on: today, writes };
+function appliedFile(file: ReadDaily, before: AppliedFile | undefined, today: number): AppliedFile {
+  const writes = [...new Set([...file.writes, ...(before?.writes ?? [])])].slice(0, MAX_WRITES);
+  return { digest: file.digest, etag: file.etag, on: today, writes };
 }
 
 function isLast({ digest, writes }: AppliedFile, file: ReadDaily): boolean {
-  return file.write === undefined ? digest === file.digest : writes[0] === file.write;
+  return file.writes.length === 0 ? digest === file.digest : writes[0] === file.writes[0];
 }
 
 // Listed in order of session, so read in order of session.

@@ -4,7 +4,6 @@ import { type DecodedTable, decodeTable } from '../../src/lake/parquet-decode.ts
 import { type ObjectStore, orNone } from '../../src/lake/store.ts';
 import { formatSession, sessionAt, sessionFrom } from '../../src/session.ts';
 import { type Values, valuesOf } from './bar-values.ts';
-import { isPassedOver } from './exceptions.ts';
 import type { History } from './history.ts';
 import type { Actor } from './scheduler.ts';
 
@@ -78,12 +77,6 @@ export function bronzeRules(store: ObjectStore, { history, retentionDays, report
     }
   }
 
-  async function isTriedAgain(symbol: string, session: number, before: Bronze, after: Bronze): Promise<boolean> {
-    if (before === NOTHING || !isPassedOver('write tried again over a later bar')) return false;
-    const [, , , ...writes] = (await read(dataKey(symbol))).applied[formatSession(session)] ?? [];
-    return after.write !== before.write && writes.includes(after.write ?? '');
-  }
-
   return {
     async checkPut(key: string, body: Uint8Array): Promise<void> {
       const { symbol, session } = parseBronzeKey(key)!;
@@ -95,9 +88,6 @@ export function bronzeRules(store: ObjectStore, { history, retentionDays, report
         report(`I9 ${key} has sessions ${[...after.values.keys()]}`);
       }
       checkOrder(symbol, before.values, after.values, key);
-      if (session !== undefined && (await isTriedAgain(symbol, session, before, after))) {
-        history.excuse(symbol, session);
-      }
     },
 
     async checkDelete(writer: Writer, key: string, ifMatch: string | undefined): Promise<void> {
@@ -122,5 +112,5 @@ export function bronzeRules(store: ObjectStore, { history, retentionDays, report
 
 function readBronze({ columns, metadata }: DecodedTable): Bronze {
   const applied = JSON.parse(metadata.applied ?? '{}');
-  return { values: valuesOf(columnsToBars(columns)), write: metadata.write, applied };
+  return { values: valuesOf(columnsToBars(columns)), write: metadata.writes?.split(',')[0], applied };
 }

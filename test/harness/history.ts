@@ -18,8 +18,6 @@ export interface History {
   isOlder(older: Write, than: Write): boolean;
   /** What is wrong with a symbol's bars as the end of this history; `undefined` = nothing. */
   check(symbol: string, values: ReadonlyMap<number, number>): string | undefined;
-  /** What becomes of a session says nothing any more, for a known reason. */
-  excuse(symbol: string, session: number): void;
   symbols(): readonly string[];
 }
 
@@ -29,7 +27,6 @@ export interface History {
  */
 export function createHistory(): History {
   const writes = new Map<string, Map<number, Write[]>>();
-  const excused = new Set<string>();
   let time = 0;
   const ofSymbol = (symbol: string): Map<number, Write[]> => {
     const found = writes.get(symbol) ?? new Map<number, Write[]>();
@@ -55,7 +52,6 @@ export function createHistory(): History {
         ?.find((write) => write.value === value),
     check(symbol, values) {
       for (const [session, all] of ofSymbol(symbol)) {
-        if (excused.has(`${symbol} ${session}`)) continue;
         const acknowledged = all.filter(({ end }) => end < Number.POSITIVE_INFINITY);
         const value = values.get(session);
         if (value === undefined) {
@@ -71,9 +67,6 @@ export function createHistory(): History {
         if (!ofSymbol(symbol).has(session)) return `${symbol} ${session}: nobody wrote this session`;
       }
       return undefined;
-    },
-    excuse(symbol, session) {
-      excused.add(`${symbol} ${session}`);
     },
     symbols: () => [...writes.keys()],
   };

@@ -63,12 +63,13 @@ function tablesOf(schema: TableSchema): Tables {
 export function nameWrites(module: typeof daily): typeof daily {
   return {
     ...module,
-    encodeDaily(symbol, bar, codec) {
+    encodeDaily(symbol, bar, { replaces = [], codec } = {}) {
       const what = `${symbol} ${bar.session} ${bar.low}`;
       const count = (named.get(what) ?? 0) + 1;
       named.set(what, count);
       const write = h64ToString(`${what} ${count}`);
-      return encodeBars(symbol, bar, { codec, metadata: { write } });
+      const writes = [...new Set([write, ...replaces])].slice(0, module.MAX_WRITES);
+      return { ...encodeBars(symbol, bar, { codec, metadata: { writes: writes.join() } }), writes };
     },
   };
 }

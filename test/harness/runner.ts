@@ -78,7 +78,6 @@ export function startRunner(
       terminatedAt = scheduler.now();
       termination.abort(new Error('SIGTERM'));
     },
-    deletions: witness.deletions,
     onFault: ({ kind }) => faults.add(kind),
   });
   const retrying = withRetry(wireBug(faulty), { clock, random: random.next, ...retry });

@@ -1,6 +1,5 @@
 import { BatchLayerError } from '../../src/errors.ts';
 import type { Deletion, ObjectStore, RequestKind, StoreCall } from '../../src/lake/store.ts';
-import { isPassedOver } from './exceptions.ts';
 import type { Fault, FaultPlan, OperationKind } from './fault.ts';
 import { listPages, type PagedStore } from './scheduled-store.ts';
 import type { Actor, Scheduler } from './scheduler.ts';
@@ -12,8 +11,6 @@ export interface FaultOptions {
   /** The storage itself, where late requests land. */
   readonly target: ObjectStore;
   readonly terminate: () => void;
-  /** How often an object has been deleted. */
-  readonly deletions: (key: string) => number;
   /** Told of each fault that happens. */
   readonly onFault?: (fault: Fault) => void;
 }
@@ -35,7 +32,7 @@ const WIRE: Readonly<Record<OperationKind, RequestKind>> = {
 
 /** `store` with things that go wrong, as a plan has it. */
 export function withFaults(store: PagedStore, options: FaultOptions): ObjectStore {
-  const { plan, scheduler, actor, target, terminate, deletions, onFault } = options;
+  const { plan, scheduler, actor, target, terminate, onFault } = options;
   let index = 0;
 
   async function request<T>(
@@ -98,10 +95,7 @@ export function withFaults(store: PagedStore, options: FaultOptions): ObjectStor
     head: (key, call = {}) => request('head', key, call, { send: () => store.head(key, call) }),
     put(key, body, call = {}) {
       const { signal: _, ...condition } = call;
-      const before = deletions(key);
-      const isExcepted = () =>
-        call.ifNoneMatch && deletions(key) > before && isPassedOver('late create of a corrected write');
-      const land = async () => (isExcepted() ? 'passed over' : target.put(key, body, condition));
+      const land = () => target.put(key, body, condition);
       return request('put', key, call, { land, send: () => store.put(key, body, call) });
     },
     async putStream(key, chunks, call) {

@@ -11,8 +11,6 @@ import { silverRules } from './silver-rules.ts';
 export interface Witness {
   /** The storage, for one writer. */
   as(writer: Writer): ObjectStore;
-  /** How often an object has been deleted. */
-  deletions(key: string): number;
   /** Whether a later run has claimed an interval that this writer claimed. */
   isFenced(writer: Writer): boolean;
 }
@@ -20,7 +18,6 @@ export interface Witness {
 /** Invariants that hold at every moment: every version of every object is whole (I9), and the rules of each layer. */
 export function createWitness(store: ObjectStore, options: RulesOptions): Witness {
   const { report } = options;
-  const deletions = new Map<string, number>();
   const [bronze, silver] = [bronzeRules(store, options), silverRules(store, report)];
 
   async function checkPut(writer: Writer, key: string, body: Uint8Array): Promise<void> {
@@ -37,13 +34,11 @@ export function createWitness(store: ObjectStore, options: RulesOptions): Witnes
   }
 
   async function checkDelete(writer: Writer, key: string, ifMatch: string | undefined): Promise<void> {
-    deletions.set(key, (deletions.get(key) ?? 0) + 1);
     if (!key.startsWith('silver/')) await bronze.checkDelete(writer, key, ifMatch);
   }
 
   return {
     isFenced: silver.isFenced,
-    deletions: (key) => deletions.get(key) ?? 0,
     as: (writer) => ({
       ...store,
       async put(key, body, call = {}) {

@@ -69,8 +69,7 @@ export async function fillLake(store: ObjectStore, world: World, random: Random,
       const value = write(symbol, session);
       bars.set(session, state === 'imported over' ? write(symbol, session) : value);
       if (state === 'applied' || state === 'imported over') {
-        const { write, ...file } = await putDaily(store, symbol, session, value);
-        applied.set(session, { ...file, on: session, writes: [write] });
+        applied.set(session, { ...(await putDaily(store, symbol, session, value)), on: session });
       }
     }
     if (bars.size === 0) continue;
@@ -86,24 +85,24 @@ export async function fillLake(store: ObjectStore, world: World, random: Random,
   if (random.chance(0.1)) await store.put(MANIFEST_KEY, new Uint8Array(random.below(200)).fill(random.below(256)));
 }
 
-async function putDaily(
-  store: ObjectStore,
-  symbol: string,
-  session: number,
-  value: number,
-): Promise<Required<DailyVersion> & { readonly write: string }> {
+async function putDaily(store: ObjectStore, symbol: string, session: number, value: number): Promise<DailyVersion> {
   const key = dailyKey(symbol, session);
   const { bytes } = encodeDaily(symbol, barsOf(new Map([[session, value]])));
   const etag = await store.put(key, bytes);
-  const { digest, write = '' } = decodeDaily(bytes, symbol, { key, session, etag });
-  return { digest, etag, write };
+  const { digest, writes } = decodeDaily(bytes, symbol, { key, session, etag });
+  return { digest, etag, writes };
 }
 
 /** A manifest that is right, of an earlier day, or of another lake, or none. */
 async function plantManifest(
   store: ObjectStore,
   symbol: string,
-  { sessions, digest, etag, random }: DailyVersion & { readonly sessions: readonly number[]; readonly random: Random },
+  {
+    sessions,
+    digest,
+    etag,
+    random,
+  }: Pick<DailyVersion, 'digest' | 'etag'> & { readonly sessions: readonly number[]; readonly random: Random },
 ): Promise<void> {
   const kind = random.pick(['none', 'right', 'right', 'other files', 'other data', 'other']);
   if (kind === 'none') return;
