@@ -1,4 +1,4 @@
-import { hasCode } from '../errors.ts';
+import { type BatchLayerError, hasCode } from '../errors.ts';
 import { type Consolidated, type DailyVersion, isApplied, readConsolidated } from './consolidated.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
@@ -22,38 +22,39 @@ export function planCleanup(
   });
 }
 
-/**
- * Deletes those of a symbol's daily files that its `data.parquet`, read back now, proves to have applied.
- *
- * @returns the files that were deleted
- */
+/** What became of files that were to be deleted; what is in neither was replaced meanwhile. */
+export interface Cleanup {
+  readonly deleted: readonly DailyFile[];
+  readonly failed: readonly { readonly file: DailyFile; readonly error: BatchLayerError }[];
+}
+
+/** Deletes those of a symbol's daily files that its `data.parquet`, read back now, proves to have applied. */
 export async function deleteCovered(
   store: ObjectStore,
   symbol: string,
   candidates: readonly DailyFile[],
   read: readonly (DailyVersion & { readonly session: number })[],
   { signal }: StoreCall = {},
-): Promise<DailyFile[]> {
-  if (candidates.length === 0) return [];
-  const proof = await readConsolidated(store, symbol, { signal });
-  return proof === undefined ? [] : deleteVersions(store, planCleanup(proof, candidates, read), { signal });
+): Promise<Cleanup> {
+  const proof = candidates.length > 0 ? await readConsolidated(store, symbol, { signal }) : undefined;
+  if (proof === undefined) return { deleted: [], failed: [] };
+  return deleteVersions(store, planCleanup(proof, candidates, read), { signal });
 }
 
-/**
- * Commit point: a DELETE of the versions listed; one that was replaced meanwhile stays.
- *
- * @returns the files that were deleted
- */
+/** Commit point: a DELETE of the versions listed; one that was replaced meanwhile stays. */
 export async function deleteVersions(
   store: ObjectStore,
   files: readonly DailyFile[],
   call: StoreCall = {},
-): Promise<DailyFile[]> {
+): Promise<Cleanup> {
   const outcomes = await store.deleteAll(
     files.map(({ key, etag }) => ({ key, ifMatch: etag })),
     call,
   );
-  const failure = outcomes.find((outcome) => outcome && !hasCode(outcome, 'Conflict'));
-  if (failure) throw failure;
-  return files.filter((_, i) => outcomes[i] === undefined);
+  const deleted = files.filter((_, i) => outcomes[i] === undefined);
+  const failed = files.flatMap((file, i) => {
+    const error = outcomes[i];
+    return error && !hasCode(error, 'Conflict') ? [{ file, error }] : [];
+  });
+  return { deleted, failed };
 }

@@ -1,7 +1,7 @@
 import type { Bars } from '../bars.ts';
-import { hasCode } from '../errors.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
 import { sessionAt } from '../session.ts';
-import { deleteCovered } from './cleanup.ts';
+import { type Cleanup, deleteCovered } from './cleanup.ts';
 import { type AppliedFile, decodeApplied } from './consolidated.ts';
 import { dataKey } from './keys.ts';
 import { mapAll } from './map-all.ts';
@@ -33,6 +33,8 @@ export interface SymbolConsolidation {
   /** Daily files that were taken over now. */
   readonly applied: number;
   readonly deleted: readonly DailyFile[];
+  /** Why old daily files are still there; the next run tries again. */
+  readonly cleanupFailure: BatchLayerError | undefined;
   /** Daily files that are still there. */
   readonly daily: readonly DailyFile[];
 }
@@ -85,15 +87,31 @@ async function attemptSymbol(
     ? await store.put(dataKey(symbol), merged.bytes, { ...conditionOf(current?.etag), signal })
     : current!.etag;
   const old = retainFrom === undefined ? [] : daily.filter((file) => file.session < retainFrom);
-  const deleted = await deleteCovered(store, symbol, old, merged.read, { signal });
+  const { deleted, failure } = await cleanUp(() => deleteCovered(store, symbol, old, merged.read, { signal }), signal);
   const gone = new Set(deleted);
   return {
     symbol,
     etag,
     deleted,
+    cleanupFailure: failure,
     written: merged.bytes !== undefined,
     history: merged.history,
     applied: merged.applied,
     daily: daily.filter((file) => !gone.has(file)),
   };
+}
+
+// What was committed is committed, whatever becomes of the files that are no longer needed.
+async function cleanUp(
+  work: () => Promise<Cleanup>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly deleted: readonly DailyFile[]; readonly failure: BatchLayerError | undefined }> {
+  try {
+    const { deleted, failed } = await work();
+    return { deleted, failure: failed[0]?.error };
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!(error instanceof BatchLayerError)) throw error;
+    return { deleted: [], failure: error };
+  }
 }

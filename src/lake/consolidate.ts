@@ -1,4 +1,5 @@
-import { BatchLayerError } from '../errors.ts';
+import { checkCount } from '../check-count.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { sessionAt } from '../session.ts';
 import { consolidateSymbol, type SymbolConsolidation } from './consolidate-symbol.ts';
@@ -85,12 +86,15 @@ export async function consolidate(
     counts.dailyFilesApplied += result.applied;
     counts.dailyFilesDeleted += result.deleted.length;
     for (const { size } of result.deleted) counts.bytesDeleted += size;
+    if (result.cleanupFailure) throw result.cleanupFailure;
   };
   const consolidateOrReport = async (files: SymbolFiles): Promise<void> => {
     try {
       await consolidateOne(files);
     } catch (error) {
       signal?.throwIfAborted();
+      // What is wrong with the store is wrong for every symbol.
+      if (hasCode(error, 'BadInput')) throw error;
       failed.push(failedSymbol(files.symbol, error));
     }
     seen.add(files.symbol);
@@ -112,13 +116,6 @@ export async function consolidate(
 /** The manifest's entry for a symbol that was consolidated. */
 export function manifestEntry({ symbol, history, etag, daily }: SymbolConsolidation, updatedAt: number): ManifestEntry {
   return { symbol, ...history, etag, dailyFingerprint: fingerprintDaily(daily), updatedAt };
-}
-
-/** @throws BatchLayerError `BadInput` unless a whole number ≥ `least` */
-export function checkCount(name: string, value: number, least: number): void {
-  if (!Number.isInteger(value) || value < least) {
-    throw new BatchLayerError('BadInput', `${name} is ${value}: expected a whole number ≥ ${least}`);
-  }
 }
 
 function isUnchanged({ symbol, data, daily }: SymbolFiles, { entries }: Manifest, retainFrom: number): boolean {

@@ -2,6 +2,7 @@ import { type BigIntStats, constants } from 'node:fs';
 import { access, type FileHandle, link, mkdir, open, readdir, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { BatchLayerError } from '../errors.ts';
+import { abortable } from './abortable.ts';
 import { createLockOwner, isDead, type LockOwner, ownerName, withFileLock } from './file-lock.ts';
 import { mapAll } from './map-all.ts';
 import {
@@ -47,18 +48,12 @@ export function fileStore(root: string): ObjectStore {
     return ready;
   };
 
-  async function stage(
-    chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    signal?: AbortSignal,
-  ): Promise<string> {
+  async function stage(chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string> {
     await prepare();
     const path = `${base}/${CONTROL}/staged/${name}-${++staged}`;
     const file = await open(path, 'wx');
     try {
-      for await (const chunk of chunks) {
-        signal?.throwIfAborted();
-        await file.writeFile(chunk);
-      }
+      for await (const chunk of abortable(chunks, signal)) await file.writeFile(chunk);
       const now = Math.floor((performance.timeOrigin + performance.now()) * 1000) / 1e6;
       await file.utimes(now, now);
       await file.sync();

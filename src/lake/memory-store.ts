@@ -1,3 +1,4 @@
+import { abortable } from './abortable.ts';
 import {
   checkConditions,
   checkKey,
@@ -55,10 +56,7 @@ export function memoryStore(): ObjectStore {
     },
     async putStream(key, chunks, call = {}) {
       const parts: Uint8Array[] = [];
-      for await (const chunk of chunks) {
-        call.signal?.throwIfAborted();
-        parts.push(chunk);
-      }
+      for await (const chunk of abortable(chunks, call.signal)) parts.push(chunk);
       return store.put(key, Buffer.concat(parts), call);
     },
     async delete(key, { ifMatch, signal } = {}) {

@@ -24,13 +24,13 @@ const MAX_THREADS = 8;
  */
 export function openMergePool(): MergePool {
   const threads = Math.min(MAX_THREADS, availableParallelism() - 1);
-  const url = workerUrl();
   let merges = 0;
   let pool: Piscina<MergeInput, Answer> | undefined;
   return {
     async merge(input) {
-      if (++merges === MERGES_BEFORE_THREADS && threads > 0 && existsSync(url)) {
-        pool = new Piscina({ filename: url.href, minThreads: threads, maxThreads: threads });
+      if (++merges === MERGES_BEFORE_THREADS && threads > 0) {
+        const url = findWorker();
+        if (url) pool = new Piscina({ filename: url.href, minThreads: threads, maxThreads: threads });
       }
       if (!pool || pool.queueSize > 0) return mergeSymbol(input);
       const answer = await pool.run(input, { name: 'merge' });
@@ -41,9 +41,14 @@ export function openMergePool(): MergePool {
   };
 }
 
-// Built, this code is in some chunk of the package; the worker is an entry of its own.
-function workerUrl(): URL {
+// Built, this code is in some chunk of the package; the worker is an entry of its own. In a bundle neither is found.
+function findWorker(): URL | undefined {
   if (import.meta.url.endsWith('.ts')) return new URL('./merge-worker.ts', import.meta.url);
-  const manifest = createRequire(import.meta.url).resolve('@condvest/batch-layer/package.json');
-  return new URL('dist/lake/merge-worker.js', pathToFileURL(manifest));
+  try {
+    const manifest = createRequire(import.meta.url).resolve('@condvest/batch-layer/package.json');
+    const url = new URL('dist/lake/merge-worker.js', pathToFileURL(manifest));
+    return existsSync(url) ? url : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,4 +1,3 @@
-import { move } from 'piscina';
 import { BatchLayerError, type ErrorCode } from '../errors.ts';
 import { type MergeInput, type MergeOutput, mergeSymbol } from './merge-symbol.ts';
 
@@ -10,9 +9,7 @@ export type Answer =
 /** {@link mergeSymbol} on the thread this file is loaded in. */
 export function merge(input: MergeInput): Answer {
   try {
-    const output = mergeSymbol(input);
-    if (output.bytes) move(output.bytes.buffer as ArrayBuffer);
-    return { output };
+    return { output: mergeSymbol(input) };
   } catch (error) {
     if (error instanceof BatchLayerError) return { failure: { code: error.code, message: error.message } };
     throw error;

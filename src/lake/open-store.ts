@@ -24,6 +24,6 @@ export function openStore(url: string, s3: Omit<S3StoreOptions, 'bucket' | 'pref
   if (bucket !== undefined) return s3Store({ ...s3, bucket, prefix });
   throw new BatchLayerError(
     'BadInput',
-    `"${url}" is not the URL of a lake: expected file:PATH or s3://bucket/prefix, such as file:./lake`,
+    `"${url.replace(/\/\/[^/]*@/, '//…@')}" is not the URL of a lake: expected file:PATH or s3://bucket/prefix, such as file:./lake`,
   );
 }

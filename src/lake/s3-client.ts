@@ -1,4 +1,5 @@
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3';
+import { untilAborted } from './abortable.ts';
 import { s3Error } from './s3-errors.ts';
 import type { RequestKind, StoreCall, StoreRequest } from './store.ts';
 
@@ -74,6 +75,11 @@ export async function settle<T>(place: string, { signal }: StoreCall, request: (
     signal?.throwIfAborted();
     throw s3Error(error, place);
   }
+}
+
+/** {@link settle} of one request: an abort ends it also where it waits for something else than the server, such as credentials. */
+export function sendOnce<T>(place: string, call: StoreCall, request: () => Promise<T>): Promise<T> {
+  return settle(place, call, () => untilAborted(request(), call.signal));
 }
 
 function countRequests({ config }: S3Client): void {

@@ -19,9 +19,18 @@ const BY_NAME: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   RequestTimeout: ['Unavailable', 'the store gave up waiting; try again later'],
   EndpointError: NO_URL,
   ERR_INVALID_URL: NO_URL,
+  IncompleteBody: ['Unavailable', 'it was cut on the way; try again later'],
+  BadDigest: ['Unavailable', 'it was damaged on the way; try again later'],
+  NotImplemented: [
+    'BadInput',
+    'the store cannot do what is asked; use one that honours conditional writes, as AWS S3 does',
+  ],
+  ExpiredToken: ['BadInput', 'the credentials have expired; get new ones'],
   CredentialsProviderError: ['BadInput', 'found no AWS credentials; set AWS_PROFILE, AWS_ACCESS_KEY_ID or a role'],
 };
-const NETWORK = /^(E(?!RR_)[A-Z_]+|TimeoutError|ABORT_ERR|ERR_(STREAM|SOCKET|SSL)_[A-Z_]+|NetworkingError)$/;
+const CERTIFICATE = /CERT|SELF_SIGNED|^UNABLE_TO_|^ERR_TLS_/;
+const NETWORK =
+  /^(E(?!RR_)[A-Z_]+|HPE_[A-Z_]+|TimeoutError|ABORT_ERR|ERR_(STREAM|SOCKET|SSL)_[A-Z_]+|NetworkingError)$/;
 
 /**
  * A failure of the SDK in the library's terms, or as it is where it is none of the store's.
@@ -43,6 +52,9 @@ function byStatus(status: number | undefined): readonly [ErrorCode, string] | un
     case undefined:
     case 200:
       return undefined;
+    case 301:
+    case 307:
+      return BY_NAME.PermanentRedirect;
     case 403:
       return ['BadInput', 'access denied; check the credentials and what they are allowed'];
     case 404:
@@ -63,6 +75,15 @@ function byStatus(status: number | undefined): readonly [ErrorCode, string] | un
 function byMessage(error: Error, names: readonly string[]): readonly [ErrorCode, string] | undefined {
   if (names.some((name) => NETWORK.test(name)) || /aborted|socket hang up|connection lost/i.test(error.message)) {
     return ['Unavailable', 'the connection failed; try again later'];
+  }
+  if (/XML parse error|Deserialization error/i.test(error.message)) {
+    return ['Unavailable', 'the answer cannot be read; try again later'];
+  }
+  if (names.some((name) => CERTIFICATE.test(name))) {
+    return [
+      'BadInput',
+      "the server's certificate is not trusted; check the endpoint, or name its authority in NODE_EXTRA_CA_CERTS",
+    ];
   }
   if (/region is missing/i.test(error.message)) return ['BadInput', 'the region is not known; set AWS_REGION'];
   if (/credential/i.test(error.message)) return BY_NAME.CredentialsProviderError;

@@ -3,7 +3,7 @@ import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
 import { concatBytes } from './columns.ts';
 import { mapAll } from './map-all.ts';
-import { openS3, type S3Connection, sendOptions, settle } from './s3-client.ts';
+import { openS3, type S3Connection, sendOnce, sendOptions, settle } from './s3-client.ts';
 import { uploadParts } from './s3-upload.ts';
 import {
   checkKey,
@@ -44,7 +44,7 @@ export function s3Objects(
   { bucket, prefix = '', kmsKeyId, ...connection }: S3Location,
   { requestTimeoutMs = REQUEST_TIMEOUT_MS }: { readonly requestTimeoutMs?: number | undefined } = {},
 ): ObjectStore {
-  const root = prefix === '' ? '' : `${prefix}/`;
+  const root = prefix === '' ? '' : `${checkKey(prefix)}/`;
   const encryption = kmsKeyId ? { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKeyId } : {};
   const timeouts = { requestTimeoutMs: Math.min(requestTimeoutMs, REQUEST_TIMEOUT_MS) };
   // The SDK is loaded and the connection made when it is first needed: lakes of files do without.
@@ -72,7 +72,7 @@ export function s3Objects(
       ...(start === undefined ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` }),
       ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
     };
-    return settle(key, call, async () => {
+    return sendOnce(key, call, async () => {
       const { client, sdk } = await open();
       return client.send(new sdk.GetObjectCommand(input), sendOptions(call));
     });
@@ -88,7 +88,7 @@ export function s3Objects(
       ...(start === undefined ? {} : { start }),
       ...(end === undefined ? {} : { end }),
     });
-    const etag = answer.ETag ?? '';
+    const etag = etagOf(answer, key);
     // Not told where the answer comes in chunks.
     const length = answer.ContentLength;
     const body = new Uint8Array(length ?? 0);
@@ -133,7 +133,7 @@ export function s3Objects(
       }
     },
     async head(key, call = {}) {
-      const found = await settle(place(key).Key.slice(root.length), call, async () => {
+      const found = await sendOnce(checkKey(key), call, async () => {
         const { client, sdk } = await open();
         return client.send(new sdk.HeadObjectCommand(place(key)), sendOptions(call));
       });
@@ -141,19 +141,19 @@ export function s3Objects(
       return {
         key,
         size: found.ContentLength ?? 0,
-        etag: found.ETag ?? '',
+        etag: etagOf(found, key),
         ...(writeId === undefined ? {} : { writeId }),
       };
     },
     async put(key, body, call = {}) {
       const input = { ...place(key), ...writing(call), Body: body, ContentLength: body.length };
-      const { ETag } = await missingIsConflict(key, call.ifMatch, () =>
-        settle(key, call, async () => {
+      const answer = await missingIsConflict(key, call.ifMatch, () =>
+        sendOnce(key, call, async () => {
           const { client, sdk } = await open();
           return client.send(new sdk.PutObjectCommand(input), sendOptions(call));
         }),
       );
-      return ETag ?? '';
+      return etagOf(answer, key);
     },
     async putStream(key, chunks, call = {}) {
       const input = { ...place(key), ...writing(call) };
@@ -166,7 +166,7 @@ export function s3Objects(
     async delete(key, { ifMatch, ...call } = {}) {
       const input = { ...place(key), ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }) };
       const send = () =>
-        settle(key, call, async () => {
+        sendOnce(key, call, async () => {
           const { client, sdk } = await open();
           await client.send(new sdk.DeleteObjectCommand(input), sendOptions(call));
         });
@@ -193,7 +193,7 @@ export function s3Objects(
         ...(startAfter === undefined ? {} : { StartAfter: `${root}${startAfter}` }),
       };
       for (let token: string | undefined; ; ) {
-        const page = await settle(`list ${prefix}`, call, async () => {
+        const page = await sendOnce(`list ${prefix}`, call, async () => {
           const { client, sdk } = await open();
           const command = new sdk.ListObjectsV2Command({ ...input, ...(token ? { ContinuationToken: token } : {}) });
           return client.send(command, sendOptions(call));
@@ -204,7 +204,9 @@ export function s3Objects(
           if (!Key.endsWith('/')) yield { key: Key.slice(root.length), size: Size, etag: ETag } satisfies ObjectInfo;
         }
         token = page.NextContinuationToken;
-        if (!page.IsTruncated || !token) return;
+        if (page.IsTruncated === false) return;
+        // What says neither is no listing: taken for one, it would make a lake look empty.
+        if (!page.IsTruncated || !token) throw noAnswer(`list ${prefix}`, 'a listing');
       }
     },
   };
@@ -214,19 +216,21 @@ export function s3Objects(
     call: StoreCall,
   ): Promise<readonly (BatchLayerError | undefined)[]> {
     const objects = deletions.map(({ key, ifMatch }) => ({
-      ...{ Key: place(key).Key },
+      Key: place(key).Key,
       ...(ifMatch === undefined ? {} : { ETag: ifMatch }),
     }));
-    const { Errors = [] } = await settle(`delete ${deletions.length} objects`, call, async () => {
+    const { Errors = [], Deleted = [] } = await sendOnce(`delete ${deletions.length} objects`, call, async () => {
       const { client, sdk } = await open();
-      const command = new sdk.DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: objects, Quiet: true } });
+      const command = new sdk.DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects: objects } });
       return client.send(command, sendOptions(call));
     });
     const failures = new Map(Errors.map((error) => [error.Key, error]));
+    const deleted = new Set(Deleted.map(({ Key }) => Key));
     const outcomeOf = async ({ key, ifMatch }: Deletion): Promise<BatchLayerError | undefined> => {
       const found = failures.get(place(key).Key);
-      const failure = found && deletionError(key, ifMatch, found);
-      return failure && (await isGone(key, failure, call)) ? undefined : failure;
+      if (!found) return deleted.has(place(key).Key) ? undefined : noAnswer(key, 'what became of a deletion');
+      const failure = deletionError(key, ifMatch, found);
+      return (await isGone(key, failure, call)) ? undefined : failure;
     };
     return mapAll(deletions, outcomeOf, { concurrency: CONCURRENT_HEADS, signal: call.signal });
   }
@@ -238,6 +242,16 @@ export function s3Objects(
   }
 
   return store;
+}
+
+/** An answer without the version it is about is none: what was written may not be there. */
+function etagOf({ ETag }: { readonly ETag?: string | undefined }, key: string): string {
+  if (ETag) return ETag;
+  throw noAnswer(key, 'an ETag');
+}
+
+function noAnswer(place: string, expected: string): BatchLayerError {
+  return new BatchLayerError('Unavailable', `${place}: the answer is not ${expected}; try again later`);
 }
 
 function deletionError(

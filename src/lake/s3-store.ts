@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { BatchLayerError, hasCode } from '../errors.ts';
+import { untilAborted } from './abortable.ts';
 import { type S3Location, s3Objects } from './s3-objects.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import { type RetryOptions, withRetry } from './with-retry.ts';
@@ -24,12 +25,13 @@ export function s3Store({ maxAttempts, attemptTimeoutMs, clock, random, ...locat
   const store = withRetry(s3Objects(location, { requestTimeoutMs: attemptTimeoutMs }), given);
   let probed: Promise<void> | undefined;
   // Not under the signal of the call that comes first: others may be waiting for it too.
-  const probe = ({ onRequest }: StoreCall = {}): Promise<void> => {
+  const probe = ({ onRequest, signal }: StoreCall = {}): Promise<void> => {
     probed ??= checkHonoursConditions(store, location.bucket, { onRequest }).catch((error) => {
-      probed = undefined;
+      // A store that ignores conditions will not learn it.
+      if (!hasCode(error, 'BadInput')) probed = undefined;
       throw error;
     });
-    return probed;
+    return untilAborted(probed, signal);
   };
   return {
     ...store,

@@ -1,4 +1,5 @@
 import type { CompletedPart, PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3';
+import { BatchLayerError } from '../errors.ts';
 import { sendOptions } from './s3-client.ts';
 import type { StoreCall } from './store.ts';
 
@@ -38,7 +39,9 @@ export async function uploadParts(
     const Parts = await sendParts(chunks, sendPart, call.signal);
     const conditions = { IfMatch, IfNoneMatch };
     const end = new sdk.CompleteMultipartUploadCommand({ ...upload, ...conditions, MultipartUpload: { Parts } });
-    return (await client.send(end, sendOptions(call))).ETag ?? '';
+    const { ETag } = await client.send(end, sendOptions(call));
+    if (ETag) return ETag;
+    throw new BatchLayerError('Unavailable', `${Key}: the answer to its upload has no ETag; try again later`);
   } catch (error) {
     const options = sendOptions({ ...call, signal: AbortSignal.timeout(CLEANUP_TIMEOUT_MS) });
     // Its failure is not what is to be told.

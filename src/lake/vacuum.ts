@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { checkCount } from '../check-count.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { sessionAt } from '../session.ts';
 import { deleteVersions, planCleanup } from './cleanup.ts';
 import { type Columns, encodeUtf8, type TableSchema } from './columns.ts';
-import { checkCount } from './consolidate.ts';
 import { readConsolidated } from './consolidated.ts';
 import { readDaily } from './daily-file.ts';
-import { cleanupKey } from './keys.ts';
+import { cleanupKey, parseBronzeKey } from './keys.ts';
 import { mapAll } from './map-all.ts';
 import { encodeTable } from './parquet-encode.ts';
 import { type ObjectStore, orNone } from './store.ts';
@@ -108,6 +109,8 @@ export async function vacuum(
       return plan;
     } catch (error) {
       signal?.throwIfAborted();
+      // What is wrong with the store is wrong for every symbol.
+      if (hasCode(error, 'BadInput')) throw error;
       failed.push(failedSymbol(files.symbol, error));
       return { symbol: files.symbol, covered: [], kept: { recent: 0, unconsolidated: 0, unproven: 0 } };
     }
@@ -123,7 +126,10 @@ export async function vacuum(
       const key = cleanupKey(now(), randomUUID());
       await store.put(key, encodeCleanup(plans, now()), { ifNoneMatch: '*', signal });
       manifests.push(key);
-      counts.deleted += (await deleteVersions(store, covered, { signal })).length;
+      const cleanup = await deleteVersions(store, covered, { signal });
+      counts.deleted += cleanup.deleted.length;
+      const failures = new Map(cleanup.failed.map(({ file, error }) => [parseBronzeKey(file.key)!.symbol, error]));
+      for (const [symbol, error] of failures) failed.push(failedSymbol(symbol, error));
     }
     onProgress?.({ step: 'vacuum', done: counts.symbols, ...(symbols ? { total: symbols.length } : {}) });
   };
@@ -150,6 +156,7 @@ async function planSymbol(
   retainFrom: number,
   signal: AbortSignal | undefined,
 ): Promise<SymbolPlan> {
+  if (!data && daily.length === 0) throw new BatchLayerError('NotFound', `${symbol}: has no bars in bronze`);
   const old = daily.filter((file) => file.session < retainFrom);
   const kept = { recent: daily.length - old.length, unconsolidated: 0, unproven: 0 };
   const proof = data && old.length > 0 ? await readConsolidated(store, symbol, { signal }) : undefined;

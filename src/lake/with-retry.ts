@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
+import { abortable } from './abortable.ts';
 import { concatBytes } from './columns.ts';
 import { checkConditions, type Deletion, type ObjectStore, orNone, type PutCall, type StoreCall } from './store.ts';
 
@@ -16,6 +17,8 @@ export interface RetryOptions {
 
 const BASE_DELAY_MS = 100;
 const MAX_DELAY_MS = 10_000;
+/** Deletions a request takes. */
+const MAX_BATCH = 1000;
 /** What a stream has at most to be kept, and so to be written again like any other object. */
 const KEPT_BYTES = 8 * 2 ** 20;
 
@@ -131,40 +134,52 @@ export function withRetry(
     }
   }
 
+  async function deleteBatch(
+    deletions: readonly Deletion[],
+    call: StoreCall,
+  ): Promise<(BatchLayerError | undefined)[]> {
+    const outcomes = new Map<Deletion, BatchLayerError | undefined>();
+    let pending = deletions;
+    const deletePending = async (timed: StoreCall): Promise<void> => {
+      const found = await store.deleteAll(pending, timed);
+      for (const [i, deletion] of pending.entries()) outcomes.set(deletion, found[i]);
+      pending = pending.filter((deletion) => hasCode(outcomes.get(deletion), 'Unavailable'));
+      if (pending.length > 0) throw outcomes.get(pending[0]!);
+    };
+    try {
+      await retry('delete', call, deletePending);
+    } catch (error) {
+      call.signal?.throwIfAborted();
+      if (!hasCode(error, 'Unavailable')) throw error;
+      for (const deletion of pending) if (!outcomes.get(deletion)) outcomes.set(deletion, error);
+    }
+    return deletions.map((deletion) => outcomes.get(deletion));
+  }
+
   return {
     get: (key, call = {}) => retry(key, call, (timed) => store.get(key, timed)),
     getRange: (key, call) => retry(key, call, (timed) => store.getRange(key, timed)),
     head: (key, call = {}) => retry(key, call, (timed) => store.head(key, timed)),
     put,
     async putStream(key, chunks, call = {}) {
-      call.signal?.throwIfAborted();
-      const source = chunks[Symbol.asyncIterator]();
+      const source = abortable(chunks, call.signal);
       try {
-        const { first, isWhole } = await takeBytes(source, KEPT_BYTES, call.signal);
+        const { first, isWhole } = await takeBytes(source, KEPT_BYTES);
         if (isWhole) return await put(key, concatBytes(first), call);
         return await putOnce(key, follow(first, source), call);
       } finally {
-        await source.return?.();
+        // Not waited for: a source that gives nothing does not end either.
+        source.return(undefined).catch(() => undefined);
       }
     },
     delete: (key, call = {}) => retry(key, call, (timed) => store.delete(key, timed)),
     async deleteAll(deletions, call = {}) {
-      const outcomes = new Map<Deletion, BatchLayerError | undefined>();
-      let pending = deletions;
-      const deletePending = async (timed: StoreCall): Promise<void> => {
-        const found = await store.deleteAll(pending, timed);
-        for (const [i, deletion] of pending.entries()) outcomes.set(deletion, found[i]);
-        pending = pending.filter((deletion) => hasCode(outcomes.get(deletion), 'Unavailable'));
-        if (pending.length > 0) throw outcomes.get(pending[0]!);
-      };
-      try {
-        await retry('delete', call, deletePending);
-      } catch (error) {
-        call.signal?.throwIfAborted();
-        if (!hasCode(error, 'Unavailable')) throw error;
-        for (const deletion of pending) outcomes.set(deletion, error);
+      const outcomes: (BatchLayerError | undefined)[] = [];
+      // A request each, with tries and a time of its own.
+      for (let from = 0; from < deletions.length; from += MAX_BATCH) {
+        outcomes.push(...(await deleteBatch(deletions.slice(from, from + MAX_BATCH), call)));
       }
-      return deletions.map((deletion) => outcomes.get(deletion));
+      return outcomes;
     },
     async *list(prefix, call = {}) {
       let { startAfter } = call;
@@ -207,12 +222,10 @@ function retried<C extends StoreCall>(call: C, attempt: number): C {
 async function takeBytes(
   source: AsyncIterator<Uint8Array>,
   bytes: number,
-  signal: AbortSignal | undefined,
 ): Promise<{ readonly first: Uint8Array[]; readonly isWhole: boolean }> {
   const first: Uint8Array[] = [];
   for (let taken = 0; taken < bytes; ) {
     const { done, value } = await source.next();
-    signal?.throwIfAborted();
     if (done) return { first, isWhole: true };
     first.push(value);
     taken += value.length;

@@ -14,7 +14,7 @@ const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
 const date = z.iso.date();
 
 const document = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2),
   interval: z.int().min(1),
   /** Fencing number: raised by every run that begins. */
   epoch: z.int().min(1),
@@ -140,7 +140,7 @@ function sortKeys(value: unknown): unknown {
 /** The checkpoint before the first run. */
 export function emptyCheckpoint(interval: number): Checkpoint {
   const figures = { bars: 0, groups: 0, firstDate: null, lastDate: null, missing: [], files: {} };
-  return { version: 1, interval, epoch: 1, state: 'running', ...figures };
+  return { version: 2, interval, epoch: 1, state: 'running', ...figures };
 }
 
 function describe(error: unknown): string {

@@ -1,7 +1,7 @@
 import { hasCode } from '../errors.ts';
-import { type Columns, columnOf, decodeUtf8, encodeUtf8, type Utf8Values } from '../lake/columns.ts';
+import { type Columns, columnOf, decodeUtf8, emptyColumns, encodeUtf8, type Utf8Values } from '../lake/columns.ts';
 import { digestColumns } from '../lake/digest.ts';
-import { checkpointKey, parseSilverKey, silverKey, silverPrefix } from '../lake/keys.ts';
+import { checkpointKey, silverKey } from '../lake/keys.ts';
 import { mapAll } from '../lake/map-all.ts';
 import { type DecodedTable, decodeTable } from '../lake/parquet-decode.ts';
 import { SILVER_SCHEMA } from '../lake/silver.ts';
@@ -12,7 +12,7 @@ import { formatMonth } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
 import { type Checkpoint, readCheckpoint } from './checkpoint.ts';
 import { collectGroups } from './collect-groups.ts';
-import { onlySymbols } from './month-files.ts';
+import { listMonths, onlySymbols } from './month-files.ts';
 import { openMonthRows } from './month-rows.ts';
 
 export interface SilverCheck {
@@ -29,35 +29,31 @@ const MAX_BYTES = 256 * 2 ** 20;
  * file's digest and order, and that the checkpoint names the files there are.
  *
  * @param symbols ascending
- * @param isSample whether the month files may have groups of other symbols, that are not looked at
+ * @param isCompared whether a symbol's groups in the month files are looked at; all where left out
  */
 export async function verifySilver(
   store: ObjectStore,
   intervals: readonly number[],
   {
     symbols,
-    isSample,
+    isCompared,
     onProgress,
     signal,
   }: StoreCall & {
     readonly symbols: readonly string[];
-    readonly isSample: boolean;
+    readonly isCompared?: ((symbol: string) => boolean) | undefined;
     readonly onProgress?: OnProgress | undefined;
   },
 ): Promise<SilverCheck> {
   const rows = openMonthRows({ maxBytes: MAX_BYTES });
   const names = encodeUtf8(symbols);
-  const chosen = new Set(symbols);
   const problems: LakeProblem[] = [];
   const counts = { files: 0, groups: 0 };
   try {
     // Symbols that cannot be read are told as what they are by the check of bronze.
     await collectGroups(store, symbols, { rows, intervals, onProgress, signal });
     for (const [k, interval] of intervals.entries()) {
-      const { months, strays } = await listFiles(store, interval, signal);
-      for (const key of strays) {
-        problems.push({ kind: 'stray', key, message: `${key}: is no key of silver; move it elsewhere` });
-      }
+      const months = await listMonths(store, interval, { signal });
       const checkpoint = await checkCheckpoint(store, interval, months, { problems, signal });
       const made = new Set(rows.months(k));
       const verifyMonth = async (month: number): Promise<void> => {
@@ -76,11 +72,9 @@ export async function verifySilver(
         if (!found) return;
         counts.groups += found.columns.length;
         problems.push(...checkOrder(key, found.columns), ...checkDigest(key, month, found, checkpoint));
-        const compared = isSample ? onlySymbols(found.columns, (symbol) => chosen.has(symbol)) : found.columns;
-        const differs = isSample
-          ? digest(compared) !== (expected && digest(expected))
-          : found.digest !== (expected && digest(expected));
-        if (differs && (compared.length > 0 || expected)) {
+        const compared = isCompared ? onlySymbols(found.columns, isCompared) : found.columns;
+        const digest = isCompared ? digestOf(compared) : found.digest;
+        if (digest !== digestOf(expected ?? emptyColumns(SILVER_SCHEMA))) {
           const counted = `${compared.length} groups, bronze makes ${expected?.length ?? 0}`;
           problems.push({ kind: 'silver', key, message: `${key}: has other groups than bronze makes (${counted})` });
         }
@@ -93,17 +87,6 @@ export async function verifySilver(
   } finally {
     await rows.close();
   }
-}
-
-async function listFiles(store: ObjectStore, interval: number, signal: AbortSignal | undefined) {
-  const months = new Map<number, string>();
-  const strays: string[] = [];
-  for await (const { key, etag } of store.list(silverPrefix(interval), { signal })) {
-    const month = parseSilverKey(interval, key);
-    if (month === undefined) strays.push(key);
-    else months.set(month, etag);
-  }
-  return { months, strays };
 }
 
 interface Report extends StoreCall {
@@ -176,6 +159,6 @@ function checkOrder(key: string, columns: Columns): LakeProblem[] {
   return i < 0 ? [] : [{ kind: 'corrupt', key, message: `${key}: row ${i} is out of order: expected symbol, date` }];
 }
 
-function digest(columns: Columns): string {
+function digestOf(columns: Columns): string {
   return digestColumns(SILVER_SCHEMA, columns).digest;
 }

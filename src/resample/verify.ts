@@ -1,9 +1,17 @@
-import { BatchLayerError } from '../errors.ts';
-import { PROCESSING_PREFIX, parseCheckpointKey, parseSilverInterval, SILVER_PREFIX } from '../lake/keys.ts';
+import { checkCount } from '../check-count.ts';
+import {
+  PROCESSING_PREFIX,
+  parseCheckpointKey,
+  parseSilverInterval,
+  parseSilverKey,
+  SILVER_PREFIX,
+} from '../lake/keys.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import { listSymbols } from '../lake/symbol-files.ts';
 import { type BronzeCheck, type LakeProblem, rebuildManifest, verifyBronze } from '../lake/verify-bronze.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import type { OnProgress } from '../progress.ts';
+import { compareSymbols } from '../symbol.ts';
 import { resample } from './resample.ts';
 import { type SilverCheck, verifySilver } from './verify-silver.ts';
 
@@ -21,7 +29,7 @@ export interface VerifyOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface VerifyResult extends Omit<BronzeCheck, 'entries' | 'problems'> {
+export interface VerifyResult extends Omit<BronzeCheck, 'entries' | 'damaged' | 'problems'> {
   readonly intervals: readonly number[];
   /** Month files and their groups. */
   readonly files: number;
@@ -59,11 +67,12 @@ export async function verify(
     signal,
   }: VerifyOptions = {},
 ): Promise<VerifyResult> {
-  if (sample !== undefined && (!Number.isInteger(sample) || sample < 1)) {
-    throw new BatchLayerError('BadInput', `sample is ${sample}: expected a whole number ≥ 1`);
-  }
+  if (sample !== undefined) checkCount('sample', sample, 1);
+  checkCount('maxWorkers', maxWorkers, 1);
   const store = withMetrics(lake);
-  const check = () => checkLake(store, { sample, maxWorkers, random, onProgress, signal });
+  // The same symbols before and after a repair.
+  const chosen = sample === undefined ? undefined : await chooseSymbols(store, sample, { random, signal });
+  const check = () => checkLake(store, { chosen, maxWorkers, onProgress, signal });
   const first = await check();
   const derived = first.problems.filter((problem) => intervalOf(problem) !== undefined || problem.kind === 'manifest');
   let last = first;
@@ -75,45 +84,57 @@ export async function verify(
     if (intervals.length > 0) await resample(store, { intervals, forceFull: true, onProgress, signal });
     last = await check();
   }
-  const still = new Set(last.problems.map(({ key, message }) => `${key} ${message}`));
-  const repaired = first.problems.filter(({ key, message }) => !still.has(`${key} ${message}`));
-  const { entries: _, ...figures } = last;
+  const still = new Set(last.problems.map(({ kind, key }) => `${kind} ${key}`));
+  const repaired = first.problems.filter(({ kind, key }) => !still.has(`${kind} ${key}`));
+  const { entries: _, damaged: __, ...figures } = last;
   return { ...figures, repaired, metrics: store.metrics() };
 }
 
 async function checkLake(
   store: ObjectStore,
   {
-    sample,
+    chosen,
     maxWorkers,
-    random,
     onProgress,
     signal,
   }: StoreCall & {
-    readonly sample: number | undefined;
+    readonly chosen: ReadonlySet<string> | undefined;
     readonly maxWorkers: number;
-    readonly random: () => number;
     readonly onProgress: OnProgress | undefined;
   },
 ): Promise<Check> {
   const bronze = await verifyBronze(store, { maxWorkers, onProgress, signal });
-  const all = bronze.entries.map(({ symbol }) => symbol).sort();
-  const symbols = sample === undefined ? all : choose(all, sample, random);
-  const intervals = await findIntervals(store, signal);
-  const isSample = symbols.length < all.length;
+  const damaged = new Set(bronze.damaged);
+  // Of a symbol that cannot be read, resample keeps the groups there are.
+  const isCompared = (symbol: string): boolean => !damaged.has(symbol) && (chosen?.has(symbol) ?? true);
+  const symbols = bronze.entries.map(({ symbol }) => symbol).filter(isCompared);
+  const { intervals, strays } = await listSilver(store, signal);
   const silver =
     intervals.length === 0
       ? { files: 0, groups: 0, problems: [] }
-      : await verifySilver(store, intervals, { symbols, isSample, onProgress, signal });
-  return { ...bronze, ...silver, intervals, problems: [...bronze.problems, ...silver.problems] };
+      : await verifySilver(store, intervals, {
+          symbols: symbols.sort(compareSymbols),
+          isCompared: chosen || damaged.size > 0 ? isCompared : undefined,
+          onProgress,
+          signal,
+        });
+  return { ...bronze, ...silver, intervals, problems: [...bronze.problems, ...strays, ...silver.problems] };
 }
 
-/** The intervals that silver has: those with month files or a checkpoint. */
-async function findIntervals(store: ObjectStore, signal: AbortSignal | undefined): Promise<number[]> {
-  const intervals = new Set<number | undefined>();
-  for await (const { key } of store.list(SILVER_PREFIX, { signal })) intervals.add(parseSilverInterval(key));
-  for await (const { key } of store.list(PROCESSING_PREFIX, { signal })) intervals.add(parseCheckpointKey(key));
-  return [...intervals].filter((interval) => interval !== undefined).sort((a, b) => a - b);
+/** The intervals that silver has, by month files or a checkpoint; and what is there besides. */
+async function listSilver(store: ObjectStore, signal: AbortSignal | undefined) {
+  const intervals = new Set<number>();
+  const strays: LakeProblem[] = [];
+  for await (const { key } of store.list(SILVER_PREFIX, { signal })) {
+    const interval = parseSilverInterval(key);
+    if (interval !== undefined && parseSilverKey(interval, key) !== undefined) intervals.add(interval);
+    else strays.push({ kind: 'stray', key, message: `${key}: is no key of silver; move it elsewhere` });
+  }
+  for await (const { key } of store.list(PROCESSING_PREFIX, { signal })) {
+    const interval = parseCheckpointKey(key);
+    if (interval !== undefined) intervals.add(interval);
+  }
+  return { intervals: [...intervals].sort((a, b) => a - b), strays };
 }
 
 /** The interval whose silver a problem is about, where `resample` rebuilds it. */
@@ -121,12 +142,17 @@ function intervalOf({ kind, key }: LakeProblem): number | undefined {
   return kind === 'stray' ? undefined : (parseSilverInterval(key) ?? parseCheckpointKey(key));
 }
 
-/** Some of a list, in its order. */
-function choose(list: readonly string[], count: number, random: () => number): string[] {
-  const rest = [...list];
-  const chosen: string[] = [];
-  while (chosen.length < count && rest.length > 0) {
-    chosen.push(...rest.splice(Math.floor(random() * rest.length), 1));
+/** Some of bronze's symbols. */
+async function chooseSymbols(
+  store: ObjectStore,
+  count: number,
+  { random, signal }: StoreCall & { readonly random: () => number },
+): Promise<Set<string>> {
+  const rest: string[] = [];
+  for await (const { symbol } of listSymbols(store, { signal })) rest.push(symbol);
+  const chosen = new Set<string>();
+  while (chosen.size < count && rest.length > 0) {
+    for (const symbol of rest.splice(Math.floor(random() * rest.length), 1)) chosen.add(symbol);
   }
-  return chosen.sort();
+  return chosen;
 }

@@ -60,7 +60,7 @@ async function orCorrupt<T>(key: string, read: Promise<T>): Promise<T | undefine
 describe('checkpoints', () => {
   const file = (rows: number, etag: string) => ({ rows, digest: rows.toString(16).padStart(16, '0'), etag });
   const checkpoint: Checkpoint = {
-    version: 1,
+    version: 2,
     interval: 5,
     epoch: 7,
     state: 'committed',

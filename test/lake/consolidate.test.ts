@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Bars, mergeBars, sliceBars } from '../../src/bars.ts';
+import { BatchLayerError } from '../../src/errors.ts';
 import { writeDaily } from '../../src/ingest/daily-writer.ts';
 import { type ConsolidateOptions, consolidate } from '../../src/lake/consolidate.ts';
 import { consolidateSymbol } from '../../src/lake/consolidate-symbol.ts';
@@ -223,6 +224,19 @@ describe('consolidate', () => {
       unchanged: 1,
       dailyFilesDeleted: 0,
     });
+  });
+
+  test('what was committed counts, also where old daily files could not be deleted', async () => {
+    const store = memoryStore();
+    await writeDaily(store, 'A', history(40));
+    const broken: ObjectStore = {
+      ...store,
+      deleteAll: async (deletions) => deletions.map(({ key }) => new BatchLayerError('Unavailable', key)),
+    };
+    const result = await consolidate(broken, { ...keepAll, retentionDays: 30 });
+    expect(result).toMatchObject({ written: 1, dailyFilesApplied: 40, dailyFilesDeleted: 0 });
+    expect(result.failed).toMatchObject([{ symbol: 'A', code: 'Unavailable' }]);
+    expect((await readManifest(store)).entries.get('A')?.rows).toBe(40);
   });
 
   test('does not delete a daily file that was corrected after it was read', async () => {

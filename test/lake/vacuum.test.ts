@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Bars, sliceBars } from '../../src/bars.ts';
+import { BatchLayerError } from '../../src/errors.ts';
 import { writeDaily } from '../../src/ingest/daily-writer.ts';
 import { columnOf, decodeUtf8, type Utf8Values } from '../../src/lake/columns.ts';
 import { consolidate } from '../../src/lake/consolidate.ts';
@@ -107,6 +108,30 @@ describe('vacuum', () => {
     const { failed, deleted } = await vacuum(store, { ...options, apply: true, symbols: ['A', 'B'] });
     expect(failed).toMatchObject([{ symbol: 'A', code: 'CorruptObject' }]);
     expect(deleted).toBe(4);
+  });
+
+  test('reports files that cannot be deleted, and symbols that are not there, and goes on', async () => {
+    const store = await lakeOf('A', 'B');
+    await consolidate(store, keepAll);
+    const broken: ObjectStore = {
+      ...store,
+      async deleteAll(deletions, call) {
+        const failing = deletions.filter(({ key }) => key.includes('=A/'));
+        await store.deleteAll(
+          deletions.filter((one) => !failing.includes(one)),
+          call,
+        );
+        return deletions.map((one) =>
+          failing.includes(one) ? new BatchLayerError('Unavailable', one.key) : undefined,
+        );
+      },
+    };
+    const result = await vacuum(broken, { ...options, apply: true, symbols: ['A', 'B', 'a'] });
+    expect(result).toMatchObject({ symbols: 3, files: 8, deleted: 4 });
+    expect(result.failed.map(({ symbol, code }) => [symbol, code])).toEqual([
+      ['a', 'NotFound'],
+      ['A', 'Unavailable'],
+    ]);
   });
 
   test.each([{ retentionDays: -1 }, { maxWorkers: 0 }, { symbols: ['a/b'] }])('refuses %j', async (wrong) => {

@@ -239,7 +239,7 @@ describe('resample', () => {
 
   test.each([
     ['no JSON', '{'],
-    ['another version', JSON.stringify({ version: 2 })],
+    ['another version', JSON.stringify({ version: 3 })],
     ['unknown fields', undefined],
   ])('a checkpoint with %s is refused, and rebuilt by force with a higher epoch', async (_what, text) => {
     const store = await smallLake('A');

@@ -131,13 +131,39 @@ describe('verify', () => {
 
   test('names strays that readers of whole folders would take', async () => {
     const store = await soundLake();
-    const strays = ['bronze/raw_ohlcv/symbol=A/data.parquet.bak', 'silver/silver_3d/year=2020/copy.parquet'];
+    const strays = [
+      'bronze/raw_ohlcv/symbol=A/data.parquet.bak',
+      'silver/junk.parquet',
+      'silver/silver_3d/year=2020/copy.parquet',
+      'silver/silver_7d/readme.txt',
+    ];
     for (const key of strays) await store.put(key, new Uint8Array(1));
     const { problems } = await verify(store, { repair: true });
     expect(problems.map(({ kind, key }) => [kind, key])).toEqual(strays.map((key) => ['stray', key]));
   });
 
+  test('tells a damaged data.parquet as that alone: silver of its symbol stays as resample leaves it', async () => {
+    const store = await soundLake();
+    const before = await silverDigests(store);
+    await damage(store, dataKey('A'));
+    for (const repair of [false, true]) {
+      const { problems } = await verify(store, { repair });
+      expect(problems.filter(({ kind }) => kind !== 'manifest')).toMatchObject([
+        { kind: 'corrupt', key: dataKey('A') },
+      ]);
+    }
+    expect(await silverDigests(store)).toEqual(before);
+  });
+
+  test('takes a lake that was copied object by object for what it is', async () => {
+    const source = await soundLake();
+    const copy = memoryStore();
+    for (const key of (await keysOf(source)).reverse()) await copy.put(key, (await source.get(key)).body);
+    expect((await verify(copy)).problems).toEqual([]);
+  });
+
   test('refuses a sample that is none', async () => {
     await expect(verify(memoryStore(), { sample: 0 })).rejects.toMatchObject({ code: 'BadInput' });
+    await expect(verify(memoryStore(), { maxWorkers: 0 })).rejects.toMatchObject({ code: 'BadInput' });
   });
 });

@@ -176,6 +176,19 @@ export function describeStoreContract(openStores: (count: number) => Promise<rea
     await expect(Array.fromAsync((await open()).list(prefix))).rejects.toEqual(code('BadInput'));
   });
 
+  test('an abort ends a stream whose source gives nothing', async () => {
+    const store = await open();
+    const controller = new AbortController();
+    const silent = async function* () {
+      yield bytes('half');
+      await new Promise(() => undefined);
+    };
+    const written = store.putStream('a', silent(), { signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('stopped')), 50);
+    await expect(written).rejects.toThrow('stopped');
+    expect(await Array.fromAsync(store.list(''))).toEqual([]);
+  });
+
   test('an aborted call throws the reason of its signal', async () => {
     const store = await open();
     await store.put('a', bytes('x'));
