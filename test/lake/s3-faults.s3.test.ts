@@ -367,17 +367,19 @@ describe('deletions', () => {
 
   test('are told apart where the server fails some of a batch', async () => {
     const { store, proxy } = await openFaultyStore({ maxAttempts: 3 });
-    const failing = (names: Readonly<Record<string, string>>) => {
+    const failing = (names: Readonly<Record<string, string>>, deleted: string) => {
+      const done = [...deleted].map((key) => `<Deleted><Key>lake/${key}</Key></Deleted>`);
       const errors = Object.entries(names).map(
         ([key, name]) => `<Error><Key>lake/${key}</Key><Code>${name}</Code><Message>by the test</Message></Error>`,
       );
-      return Buffer.from(`<?xml version="1.0"?>\n<DeleteResult>${errors.join('')}</DeleteResult>`);
+      return Buffer.from(`<?xml version="1.0"?>\n<DeleteResult>${done.join('')}${errors.join('')}</DeleteResult>`);
     };
-    const answer = (names: Readonly<Record<string, string>>) =>
-      proxy.arm(isMethod('POST'), ({ reply }) => reply({ status: 200, headers: {}, body: failing(names) }));
-    answer({ a: 'InternalError', b: 'AccessDenied', c: 'SlowDown' });
-    answer({ a: 'SlowDown' });
-    answer({ a: 'SlowDown' });
+    const answer = (names: Readonly<Record<string, string>>, deleted = '') =>
+      proxy.arm(isMethod('POST'), ({ reply }) => reply({ status: 200, headers: {}, body: failing(names, deleted) }));
+    answer({ a: 'InternalError', b: 'AccessDenied', c: 'SlowDown' }, 'd');
+    answer({ a: 'SlowDown' }, 'c');
+    // What says nothing of a key has not deleted it.
+    answer({});
     const outcomes = await store.deleteAll([...'abcd'].map((key) => ({ key })));
     expect(outcomes.map((failure) => failure?.code)).toEqual(['Unavailable', 'BadInput', undefined, undefined]);
     const asked = proxy.seen.map(({ body }) => [...body.toString().matchAll(/<Key>lake\/(.)/g)].map(([, key]) => key));
@@ -386,6 +388,20 @@ describe('deletions', () => {
 });
 
 describe('listings', () => {
+  test.each([
+    ['nothing', ''],
+    ['a page of a proxy', '<html><body>Welcome</body></html>'],
+    ['half a listing', '<?xml version="1.0"?>\n<ListBucketResult><IsTruncated>tr'],
+    ['more to come, but not from where', '<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>'],
+  ])('that say %s are not taken for listings', async (_what, body) => {
+    const { store, proxy } = await openFaultyStore({ maxAttempts: 2 });
+    for (let i = 0; i < 2; i++) {
+      proxy.arm(isMethod('GET'), ({ reply }) => reply({ status: 200, headers: {}, body: Buffer.from(body) }));
+    }
+    await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({ code: 'Unavailable' });
+    expect(await Array.fromAsync(store.list(''))).toEqual([]);
+  });
+
   test('of more than 1,000 keys go on where a page failed: complete, in order, once each', async () => {
     const { store, proxy, putObject } = await openFaultyStore();
     const keys = Array.from({ length: 2100 }, (_, i) => `k/${String(i).padStart(4, '0')}`);

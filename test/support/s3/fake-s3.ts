@@ -24,16 +24,20 @@ export async function openFakeS3(honoured: readonly Condition[] = []): Promise<F
     return headers['if-match'] !== undefined && headers['if-match'] !== etagOf(objects.get(path));
   };
   const deleteMany = (bucket: string, body: string): string => {
-    const failed: string[] = [];
+    const [failed, deleted]: [string[], string[]] = [[], []];
     for (const [, object = ''] of body.matchAll(/<Object>(.*?)<\/Object>/gs)) {
       const key = /<Key>(.*?)<\/Key>/.exec(object)?.[1] ?? '';
       const etag = /<ETag>(.*?)<\/ETag>/.exec(object)?.[1]?.replaceAll('&quot;', '"');
       const headers = etag === undefined ? {} : { 'if-match': etag };
       if (isRefused('delete many', `${bucket}/${key}`, headers)) failed.push(key);
-      else objects.delete(`${bucket}/${key}`);
+      else {
+        objects.delete(`${bucket}/${key}`);
+        deleted.push(key);
+      }
     }
+    const done = deleted.map((key) => `<Deleted><Key>${key}</Key></Deleted>`);
     const errors = failed.map((key) => `<Error><Key>${key}</Key><Code>PreconditionFailed</Code></Error>`);
-    return `<?xml version="1.0"?>\n<DeleteResult>${errors.join('')}</DeleteResult>`;
+    return `<?xml version="1.0"?>\n<DeleteResult>${done.join('')}${errors.join('')}</DeleteResult>`;
   };
 
   const server = createServer(async (incoming, response) => {
