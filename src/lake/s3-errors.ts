@@ -47,6 +47,17 @@ export function s3Error(error: unknown, place: string): unknown {
   return new BatchLayerError(kind, `${place}: ${advice} (${what})`, { cause: error });
 }
 
+/** An answer without the version it is about is none: what was written may not be there. */
+export function etagOf({ ETag }: { readonly ETag?: string | undefined }, key: string): string {
+  if (ETag) return ETag;
+  throw noAnswer(key, 'an ETag');
+}
+
+/** The error of an answer that is not what was asked for. */
+export function noAnswer(place: string, expected: string): BatchLayerError {
+  return new BatchLayerError('Unavailable', `${place}: the answer is not ${expected}; try again later`);
+}
+
 function byStatus(status: number | undefined): readonly [ErrorCode, string] | undefined {
   switch (status) {
     case undefined:

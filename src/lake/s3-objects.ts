@@ -1,9 +1,9 @@
-import type { Readable } from 'node:stream';
-import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
-import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
-import { concatBytes } from './columns.ts';
+import type { S3Client } from '@aws-sdk/client-s3';
+import { BatchLayerError, hasCode } from '../errors.ts';
 import { mapAll } from './map-all.ts';
 import { openS3, type S3Connection, sendOnce, sendOptions, settle } from './s3-client.ts';
+import { etagOf, noAnswer } from './s3-errors.ts';
+import { type ReadCall, readObject } from './s3-read.ts';
 import { uploadParts } from './s3-upload.ts';
 import {
   checkKey,
@@ -26,7 +26,6 @@ export interface S3Location extends S3Connection {
 }
 
 const WRITE_ID = 'write-id';
-const MAX_RESUMES = 5;
 const MAX_BATCH = 1000;
 const CONCURRENT_HEADS = 8;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -63,61 +62,18 @@ export function s3Objects(
     ...(writeId === undefined ? {} : { Metadata: { [WRITE_ID]: writeId } }),
   });
 
-  async function request(
-    key: string,
-    { start, end, ifMatch, ...call }: StoreCall & { start?: number; end?: number; ifMatch?: string | undefined },
-  ): Promise<GetObjectCommandOutput> {
-    const input = {
-      ...place(key),
-      ...(start === undefined ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` }),
-      ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
-    };
-    return sendOnce(key, call, async () => {
-      const { client, sdk } = await open();
-      return client.send(new sdk.GetObjectCommand(input), sendOptions(call));
-    });
-  }
-
-  // A body that breaks off is gone on with where it broke off, as long as there is progress.
-  async function read(
-    key: string,
-    { start, end, ...call }: StoreCall & { start?: number; end?: number; ifMatch?: string | undefined },
-  ): Promise<{ readonly body: Uint8Array; readonly etag: string }> {
-    let answer = await request(key, {
-      ...call,
-      ...(start === undefined ? {} : { start }),
-      ...(end === undefined ? {} : { end }),
-    });
-    const etag = etagOf(answer, key);
-    // Not told where the answer comes in chunks.
-    const length = answer.ContentLength;
-    const body = new Uint8Array(length ?? 0);
-    const parts: Uint8Array[] = [];
-    let received = 0;
-    for (let resumes = 0; ; resumes++) {
-      const before = received;
-      const failure = await readBody(answer, call, (chunk) => {
-        if (length === undefined) parts.push(chunk);
-        else if (received + chunk.length <= length) body.set(chunk, received);
-        received += chunk.length;
+  const read = (key: string, call: ReadCall) =>
+    readObject(key, call, ({ start, end, ifMatch, ...rest }) => {
+      const input = {
+        ...place(key),
+        ...(start === undefined ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` }),
+        ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
+      };
+      return sendOnce(key, rest, async () => {
+        const { client, sdk } = await open();
+        return client.send(new sdk.GetObjectCommand(input), sendOptions(rest));
       });
-      const isWhole = length === undefined || received === length;
-      if (isWhole && failure === undefined) return { body: length === undefined ? concatBytes(parts) : body, etag };
-      // Also where all has come and does not agree with its checksum.
-      if (length === undefined || received >= length || received === before || resumes === MAX_RESUMES) {
-        const what = `${received} bytes of ${length ?? 'an unknown number'} came`;
-        const why = failure === undefined ? '' : ` (${messageOf(failure)})`;
-        throw new BatchLayerError('Unavailable', `${key}: ${what}; try again later${why}`, { cause: failure });
-      }
-      const from = start ?? 0;
-      answer = await request(key, { ...call, start: from + received, end: from + length, ifMatch: etag }).catch(
-        (error) => {
-          if (call.ifMatch !== undefined || !hasCode(error, 'Conflict')) throw error;
-          throw new BatchLayerError('Unavailable', `${key}: was replaced while it was read`, { cause: error });
-        },
-      );
-    }
-  }
+    });
 
   const store: ObjectStore = {
     get: (key, call = {}) => read(key, call),
@@ -244,16 +200,6 @@ export function s3Objects(
   return store;
 }
 
-/** An answer without the version it is about is none: what was written may not be there. */
-function etagOf({ ETag }: { readonly ETag?: string | undefined }, key: string): string {
-  if (ETag) return ETag;
-  throw noAnswer(key, 'an ETag');
-}
-
-function noAnswer(place: string, expected: string): BatchLayerError {
-  return new BatchLayerError('Unavailable', `${place}: the answer is not ${expected}; try again later`);
-}
-
 function deletionError(
   key: string,
   ifMatch: string | undefined,
@@ -271,21 +217,6 @@ async function missingIsConflict<T>(key: string, ifMatch: string | undefined, wr
   } catch (error) {
     if (ifMatch !== undefined && hasCode(error, 'NotFound')) throw conflict(key, ifMatch, undefined);
     throw error;
-  }
-}
-
-/** Reads a body to its end, or to where it breaks off: always consumed, or its socket would be lost. */
-async function readBody(
-  { Body }: GetObjectCommandOutput,
-  { signal }: StoreCall,
-  take: (chunk: Uint8Array) => void,
-): Promise<unknown> {
-  try {
-    for await (const chunk of Body as Readable) take(chunk as Uint8Array);
-    return undefined;
-  } catch (error) {
-    signal?.throwIfAborted();
-    return error;
   }
 }
 

@@ -20,9 +20,8 @@ export interface S3StoreOptions extends S3Location, RetryOptions {}
  * const store = s3Store({ bucket: 'market-data', prefix: 'lake', region: 'eu-central-1' });
  */
 export function s3Store({ maxAttempts, attemptTimeoutMs, clock, random, ...location }: S3StoreOptions): ObjectStore {
-  const retry = { maxAttempts, attemptTimeoutMs, clock, random };
-  const given = Object.fromEntries(Object.entries(retry).filter(([, value]) => value !== undefined)) as RetryOptions;
-  const store = withRetry(s3Objects(location, { requestTimeoutMs: attemptTimeoutMs }), given);
+  const objects = s3Objects(location, { requestTimeoutMs: attemptTimeoutMs });
+  const store = withRetry(objects, { maxAttempts, attemptTimeoutMs, clock, random });
   let probed: Promise<void> | undefined;
   // Not under the signal of the call that comes first: others may be waiting for it too.
   const probe = ({ onRequest, signal }: StoreCall = {}): Promise<void> => {

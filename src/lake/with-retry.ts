@@ -7,12 +7,12 @@ import { checkConditions, type Deletion, type ObjectStore, orNone, type PutCall,
 
 export interface RetryOptions {
   /** How often a call is tried in all. */
-  readonly maxAttempts?: number;
+  readonly maxAttempts?: number | undefined;
   /** How long one try may take. A stream has as long as its source needs. */
-  readonly attemptTimeoutMs?: number;
-  readonly clock?: Clock;
+  readonly attemptTimeoutMs?: number | undefined;
+  readonly clock?: Clock | undefined;
   /** A number from 0 to 1. */
-  readonly random?: () => number;
+  readonly random?: (() => number) | undefined;
 }
 
 const BASE_DELAY_MS = 100;
