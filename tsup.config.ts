@@ -5,7 +5,6 @@ export default defineConfig({
     'src/index.ts',
     'src/ingest/index.ts',
     'src/lake/index.ts',
-    'src/lake/merge-worker.ts',
     'src/resample/index.ts',
     'src/runtime/index.ts',
     'src/runtime/cli.ts',

@@ -5,7 +5,7 @@ import { type Cleanup, deleteCovered } from './cleanup.ts';
 import { type AppliedFile, decodeApplied } from './consolidated.ts';
 import { dataKey } from './keys.ts';
 import { mapAll } from './map-all.ts';
-import { type History, type MergeInput, type MergeOutput, mergeSymbol } from './merge-symbol.ts';
+import { type History, mergeSymbol } from './merge-symbol.ts';
 import { conditionOf, type ObjectStore, orNone } from './store.ts';
 import { type DailyFile, listSymbol, type SymbolFiles } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
@@ -18,8 +18,6 @@ export interface ConsolidateSymbolOptions {
   /** The current date, in days since 1970-01-01; the system's, in New York, where left out. */
   readonly today?: number | undefined;
   readonly codec?: Codec | undefined;
-  /** What merges: another thread, or this one where left out. */
-  readonly merge?: (input: MergeInput) => MergeOutput | Promise<MergeOutput>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -72,7 +70,7 @@ export async function consolidateSymbol(
 async function attemptSymbol(
   store: ObjectStore,
   { symbol, daily }: SymbolFiles,
-  { merge = mergeSymbol, retainFrom, today = sessionAt(Date.now()), signal, ...rest }: ConsolidateSymbolOptions,
+  { retainFrom, today = sessionAt(Date.now()), signal, ...rest }: ConsolidateSymbolOptions,
 ): Promise<SymbolConsolidation | undefined> {
   const current = await orNone(store.get(dataKey(symbol), { signal }));
   const known = current ? decodeApplied(current.body, symbol) : new Map<number, AppliedFile>();
@@ -80,7 +78,7 @@ async function attemptSymbol(
   const readOne = async ({ key, session }: DailyFile) => ({ key, session, ...(await store.get(key, { signal })) });
   const read = await mapAll(unread, readOne, { concurrency: CONCURRENT_READS, signal });
   const listed = daily.map(({ session }) => session);
-  const merged = await merge({ symbol, data: current?.body, daily: read, listed, retainFrom, today, ...rest });
+  const merged = mergeSymbol({ symbol, data: current?.body, daily: read, listed, retainFrom, today, ...rest });
   if (!merged.history) return undefined;
   // Commit point: this PUT, over the version that was read, is the commit of a consolidation.
   const etag = merged.bytes

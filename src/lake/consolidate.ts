@@ -5,7 +5,6 @@ import { sessionAt } from '../session.ts';
 import { consolidateSymbol, type SymbolConsolidation } from './consolidate-symbol.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
 import { mapAll } from './map-all.ts';
-import { openMergePool } from './merge-pool.ts';
 import type { ObjectStore } from './store.ts';
 import { listChosen, type SymbolFiles } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
@@ -72,14 +71,13 @@ export async function consolidate(
   const counts = { written: 0, unchanged: 0, dailyFilesApplied: 0, dailyFilesDeleted: 0, bytesDeleted: 0 };
   const failed: FailedSymbol[] = [];
   const seen = new Set<string>();
-  const pool = openMergePool();
 
   const consolidateOne = async (files: SymbolFiles): Promise<void> => {
     if (mode === 'incremental' && isUnchanged(files, manifest, retainFrom)) {
       counts.unchanged++;
       return;
     }
-    const result = await consolidateSymbol(store, files, { retainFrom, today, codec, merge: pool.merge, signal });
+    const result = await consolidateSymbol(store, files, { retainFrom, today, codec, signal });
     if (!result) throw new BatchLayerError('NotFound', `${files.symbol}: has no bars in bronze`);
     entries.push(manifestEntry(result, now()));
     counts[result.written ? 'written' : 'unchanged']++;
@@ -100,11 +98,7 @@ export async function consolidate(
     seen.add(files.symbol);
     onProgress?.({ step: 'consolidate', done: seen.size, ...(symbols ? { total: symbols.length } : {}) });
   };
-  try {
-    await mapAll(listChosen(store, symbols, { signal }), consolidateOrReport, { concurrency: maxWorkers, signal });
-  } finally {
-    await pool.close();
-  }
+  await mapAll(listChosen(store, symbols, { signal }), consolidateOrReport, { concurrency: maxWorkers, signal });
 
   // A full run over all symbols rebuilds the manifest; what is no longer in bronze leaves it.
   const isKept = mode === 'full' && !symbols ? (symbol: string) => seen.has(symbol) : () => true;

@@ -22,7 +22,7 @@ export interface DailyBytes {
   readonly body: Uint8Array;
 }
 
-/** All that a consolidation of one symbol is made of: plain data, so that it can be done on another thread. */
+/** All that a consolidation of one symbol is made of: plain data. */
 export interface MergeInput {
   readonly symbol: string;
   /** `data.parquet`; `undefined` = none. */
