@@ -25,6 +25,8 @@ const ARROW: Record<ColumnType, () => DataType> = {
   timestamp: () => new TimestampMillisecond('UTC'),
 };
 
+const NAMES = new Map(Object.entries(ARROW).map(([type, make]) => [type, String(make())]));
+
 /** As an Arrow RecordBatch, sharing the memory where it can. */
 export function toRecordBatch(schema: TableSchema, { length, values }: Columns): RecordBatch {
   const fields = schema.map(({ name, type, nullable }) => new Field(name, ARROW[type](), nullable ?? false));
@@ -48,7 +50,7 @@ export function fromRecordBatch(
   const values = schema.map((column) => {
     const index = batch.schema.fields.findIndex((field) => field.name === column.name);
     const data = batch.data.children[index];
-    const expected = String(ARROW[column.type]());
+    const expected = NAMES.get(column.type)!;
     if (data === undefined || String(data.type) !== expected) {
       throw new BatchLayerError(
         code,
@@ -97,16 +99,25 @@ function fromData({ type }: ColumnSpec, data: Data, copy: boolean): ColumnValues
     case 'bool':
       return unpackBits(data.values, data.offset, length);
     case 'timestamp':
-      return Float64Array.from(data.values.subarray(0, length), Number);
+      return toNumbers(data.values, length);
     default: {
       const values = data.values as Int32Array | Float64Array;
       if (data.nullCount === 0) return take(values, 0, length);
       const present = values.slice(0, length);
       const absent = type === 'float64' ? Number.NaN : -1;
-      for (let i = 0; i < length; i++) if (!data.getValid(i)) present[i] = absent;
+      const { nullBitmap, offset } = data;
+      for (let i = offset; i < offset + length; i++) {
+        if (((nullBitmap[i >> 3]! >> (i & 7)) & 1) === 0) present[i - offset] = absent;
+      }
       return present;
     }
   }
+}
+
+function toNumbers(values: BigInt64Array, length: number): Float64Array {
+  const numbers = new Float64Array(length);
+  for (let i = 0; i < length; i++) numbers[i] = Number(values[i]);
+  return numbers;
 }
 
 function validity(values: Float64Array | Int32Array): Uint8Array {

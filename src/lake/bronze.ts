@@ -10,7 +10,7 @@ import {
   type TableSchema,
   type Utf8Values,
 } from './columns.ts';
-import { decodeTable } from './parquet-decode.ts';
+import { decodeTable, decodeViews } from './parquet-decode.ts';
 import { encodeTable, type FileMetadata } from './parquet-encode.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { Codec } from './wasm.ts';
@@ -90,6 +90,22 @@ export async function readBarsFile(
 /** {@link readBarsFile} of a file that is in memory; `place` names it. */
 export function decodeBars(body: Uint8Array, symbol: string, place: string): Omit<BarsFile, 'etag'> {
   const { columns, digest, metadata } = decodeTable(BRONZE_SCHEMA, body, place);
+  return { bars: checkedBars(columns, symbol, place), digest, metadata };
+}
+
+/** {@link decodeBars} where the bars are needed only while `read` runs: they are not copied out of the decoder's memory. */
+export function readBarsViews<T>(
+  body: Uint8Array,
+  symbol: string,
+  place: string,
+  read: (file: Pick<BarsFile, 'bars' | 'metadata'>) => T,
+): T {
+  return decodeViews(BRONZE_SCHEMA, body, place, (columns, metadata) => {
+    return read({ bars: checkedBars(columns, symbol, place), metadata });
+  });
+}
+
+function checkedBars(columns: Columns, symbol: string, place: string): Bars {
   const symbols = columnOf<Utf8Values>(BRONZE_SCHEMA, columns, 'symbol');
   if (!sameUtf8(symbols, repeatUtf8(symbol, columns.length))) {
     const found = [...new Set(decodeUtf8(symbols))].slice(0, MAX_NAMED).join(', ');
@@ -97,5 +113,5 @@ export function decodeBars(body: Uint8Array, symbol: string, place: string): Omi
   }
   const bars = columnsToBars(columns);
   checkHistory(bars, place, 'CorruptObject');
-  return { bars, digest, metadata };
+  return bars;
 }

@@ -1,9 +1,19 @@
-import { z } from 'zod';
+import type { RecordBatch } from 'apache-arrow';
 import { BatchLayerError } from '../errors.ts';
-import { parseJson } from '../json.ts';
 import { fromRecordBatch } from './arrow.ts';
+import {
+  checkBytes,
+  checkDigests,
+  checkFooter,
+  checkRows,
+  chunksOf,
+  type FileClaims,
+  isOneGroup,
+  MAX_GROUP_BYTES,
+} from './check-footer.ts';
 import { type Columns, concatColumns, emptyColumns, release, type TableSchema } from './columns.ts';
-import { createDigester, type TableDigest } from './digest.ts';
+import { createDigester } from './digest.ts';
+import { checkFileDigest } from './file-digest.ts';
 import {
   type ColumnChunk,
   type Footer,
@@ -13,23 +23,16 @@ import {
   splitFooter,
   TAIL_BYTES,
 } from './footer.ts';
-import { type FileMetadata, PREFIX, sealMetadata } from './parquet-encode.ts';
+import { byteLength, type FileMetadata } from './parquet-encode.ts';
 import { type ChunkBytes, spliceChunks } from './splice.ts';
 import { decodeFile } from './wasm.ts';
 
-// Uncompressed, Snappy, GZIP, Brotli, LZ4, ZSTD, LZ4_RAW: all but LZO, which no decoder has.
-const CODECS = [0, 1, 2, 4, 5, 6, 7];
-/** What a row group may come to, in memory or encoded: 3.7 million bars. The decoder takes two to three times as much. */
-const MAX_GROUP_BYTES = 2 ** 28;
+export { checkDigests, checkFooter, metadataOf, wholeNumberOf } from './check-footer.ts';
+
 /** What a file that is decoded whole may come to: 250 row groups of this library. */
 const MAX_BYTES = 2 ** 30;
-const VALUE_BYTES = 8;
-/** Of a footer's own words, what goes into a message. */
-const [MAX_NAMED, MAX_QUOTED] = [32, 40];
 /** What is read for nothing rather than by another request: on S3 one takes longer than so many bytes. */
 const MAX_GAP_BYTES = 65_536;
-
-const columnDigests = z.record(z.string(), z.string().regex(/^[0-9a-f]{16}$/));
 
 /** A decoded table, with the digest and the metadata its file carries. */
 export interface DecodedTable {
@@ -39,13 +42,68 @@ export interface DecodedTable {
 }
 
 /**
- * Decodes a whole file and checks it: schema, sizes and codecs before decoding, row count and digests after.
+ * Decodes a whole file and checks it: schema, sizes and codecs before decoding, row count and digests after; where the file
+ * has a digest of its bytes, that one before and the row count after.
  *
  * @throws BatchLayerError `CorruptObject`, naming `place`
  */
 export function decodeTable(schema: TableSchema, file: Uint8Array, place: string): DecodedTable {
+  const { footer, claims, isWhole } = open(schema, file, place);
+  const columns = isWhole
+    ? decodeWhole(schema, file, claims, place, { copy: true, read: (columns) => columns })
+    : decodeParts(schema, file, footer, claims, place);
+  return { columns, digest: claims.digest, metadata: claims.metadata };
+}
+
+/**
+ * {@link decodeTable} without copies: `read` gets columns that are views of the decoder's memory where they can be. They are
+ * gone when it returns, and nothing can be encoded or decoded before.
+ *
+ * @throws BatchLayerError `CorruptObject`, naming `place`; and what `read` throws
+ * @example
+ * const last = decodeViews(BRONZE_SCHEMA, file, key, ({ length, values }) => (values[1] as Int32Array)[length - 1]);
+ */
+export function decodeViews<T>(
+  schema: TableSchema,
+  file: Uint8Array,
+  place: string,
+  read: (columns: Columns, metadata: FileMetadata) => T,
+): T {
+  const { footer, claims, isWhole } = open(schema, file, place);
+  if (!isWhole) return read(decodeParts(schema, file, footer, claims, place), claims.metadata);
+  return decodeWhole(schema, file, claims, place, { copy: false, read: (columns) => read(columns, claims.metadata) });
+}
+
+function open(schema: TableSchema, file: Uint8Array, place: string) {
   const footer = splitFooter(file, place);
-  const expected = checkFooter(schema, footer, place);
+  const isSealed = checkFileDigest(file, footer, place);
+  const claims = checkFooter(schema, footer, place);
+  const isSame = footer.columns.length === schema.length && schema.every(({ name }, c) => name === footer.columns[c]);
+  return { footer, claims, isWhole: isSealed && isSame && isOneGroup(schema, footer) };
+}
+
+// Nothing of the file is damaged, so it goes to the decoder as it is.
+function decodeWhole<T>(
+  schema: TableSchema,
+  file: Uint8Array,
+  { rows }: FileClaims,
+  place: string,
+  { copy, read }: { readonly copy: boolean; readonly read: (columns: Columns) => T },
+): T {
+  return decodeFile(file, rows, place, (batches) => {
+    const columns = fromBatches(schema, batches, place, copy);
+    checkRows(columns.length, rows, place);
+    return read(columns);
+  });
+}
+
+function decodeParts(
+  schema: TableSchema,
+  file: Uint8Array,
+  footer: Footer,
+  claims: FileClaims,
+  place: string,
+): Columns {
   const digester = createDigester(schema);
   const parts: Columns[] = [];
   let bytes = 0;
@@ -57,8 +115,8 @@ export function decodeTable(schema: TableSchema, file: Uint8Array, place: string
     digester.update(columns);
     parts.push(columns);
   }
-  checkDigests(digester.finish(), expected, place);
-  return { columns: concatParts(schema, parts), digest: expected.digest, metadata: metadataOf(footer) };
+  checkDigests(digester.finish(), claims, place);
+  return concatParts(schema, parts);
 }
 
 /** Reads bytes `start` (inclusive) to `end` (exclusive) of an object. */
@@ -118,119 +176,25 @@ async function readAll(read: RangeReader, start: number, end: number, place: str
   throw new BatchLayerError('CorruptObject', `${place}: ${bytes.length} bytes at ${start}: expected ${end - start}`);
 }
 
-function chunksOf(schema: TableSchema, group: RowGroup): readonly ColumnChunk[] {
-  return schema.map(({ name }) => group.columns.find((column) => column.name === name)!);
-}
-
 function endOf({ start, size }: ColumnChunk): number {
   return start + size;
 }
 
 function decodeChunks(schema: TableSchema, chunks: readonly ChunkBytes[], rows: number, place: string): Columns {
   const file = spliceChunks(schema, chunks, rows, place);
-  const columns = decodeFile(file, rows, place, (batches) => {
-    // How long strings get is known only now.
-    const bytes = batches.reduce((sum, { data }) => sum + data.byteLength, 0);
-    checkBytes(bytes, MAX_GROUP_BYTES, place);
-    return batches.map((batch) => fromRecordBatch(schema, batch, place, { code: 'CorruptObject', copy: true }));
-  });
+  const columns = decodeFile(file, rows, place, (batches) => fromBatches(schema, batches, place, true));
   release(file);
-  return concatParts(schema, columns);
+  return columns;
+}
+
+function fromBatches(schema: TableSchema, batches: readonly RecordBatch[], place: string, copy: boolean): Columns {
+  // How long strings get is known only now.
+  const bytes = batches.reduce((sum, { data }) => sum + data.byteLength, 0);
+  checkBytes(bytes, MAX_GROUP_BYTES, place);
+  const parts = batches.map((batch) => fromRecordBatch(schema, batch, place, { code: 'CorruptObject', copy }));
+  return concatParts(schema, parts);
 }
 
 function concatParts(schema: TableSchema, parts: readonly Columns[]): Columns {
   return parts.length === 0 ? emptyColumns(schema) : concatColumns(schema, parts);
-}
-
-function byteLength({ values }: Columns): number {
-  return values.reduce((sum, column) => {
-    return sum + ('offsets' in column ? column.offsets.byteLength + column.bytes.byteLength : column.byteLength);
-  }, 0);
-}
-
-/**
- * Checks a footer before anything is decoded: columns, codecs, decoded sizes, and that it carries row count and digests.
- *
- * @returns what the decoded columns must come to
- * @throws BatchLayerError `CorruptObject`
- */
-export function checkFooter(schema: TableSchema, footer: Footer, place: string): TableDigest {
-  const fail = (what: string): never => {
-    throw new BatchLayerError('CorruptObject', `${place}: ${what}`);
-  };
-  const absent = schema.find(({ name }) => !footer.columns.includes(name));
-  if (absent) fail(`has columns ${footer.columns.slice(0, MAX_NAMED)}: expected ${absent.name}`);
-  for (const group of footer.rowGroups) {
-    const chunks = chunksOf(schema, group);
-    checkSize(chunks, group.rows, place);
-    const unknown = chunks.find(({ codec }) => !CODECS.includes(codec));
-    if (unknown) fail(`column ${unknown.name} has unknown codec ${unknown.codec}`);
-  }
-  const metadata = metadataOf(footer);
-  const { rows, digest, column_digests: columns } = metadata;
-  if (digest === undefined) return fail('carries no digest: not written by this library');
-  if (metadata.metadata_digest !== sealMetadata(metadata).metadata_digest) fail('its metadata is damaged');
-  if (rows !== String(footer.rows)) fail(`has ${footer.rows} rows: expected ${rows}`);
-  const digests = parseDigests(columns, place);
-  const lost = Object.keys(digests).find((name) => !footer.columns.includes(name));
-  if (lost !== undefined) fail(`has no column ${lost}, but a digest of it`);
-  return { rows: footer.rows, digest, columns: digests };
-}
-
-function parseDigests(text: string | undefined, place: string): Readonly<Record<string, string>> {
-  try {
-    return columnDigests.parse(parseJson(text ?? ''));
-  } catch (error) {
-    throw new BatchLayerError('CorruptObject', `${place}: its column digests cannot be read`, { cause: error });
-  }
-}
-
-// Sizes in a footer are those of encoded pages; a run of one value is a few bytes in a page and eight a row in memory.
-function checkSize(chunks: readonly ColumnChunk[], rows: number, place: string): void {
-  const encoded = chunks.reduce((sum, { size, uncompressedSize }) => sum + Math.max(size, uncompressedSize), 0);
-  checkBytes(Math.max(encoded, rows * chunks.length * VALUE_BYTES), MAX_GROUP_BYTES, place);
-}
-
-function checkBytes(bytes: number, most: number, place: string): void {
-  if (bytes >= 0 && bytes <= most) return;
-  throw new BatchLayerError('CorruptObject', `${place}: decodes to ${bytes} bytes: expected ${most} at most`);
-}
-
-/**
- * Compares digests of what was decoded, all columns or some, with those the file carries.
- *
- * @throws BatchLayerError `CorruptObject`, naming the first column that differs
- */
-export function checkDigests(found: TableDigest, expected: TableDigest, place: string): void {
-  if (found.rows !== expected.rows) {
-    throw new BatchLayerError('CorruptObject', `${place}: decoded ${found.rows} rows: expected ${expected.rows}`);
-  }
-  for (const [name, digest] of Object.entries(found.columns)) {
-    if (digest !== expected.columns[name]) {
-      throw new BatchLayerError(
-        'CorruptObject',
-        `${place}: column ${name} has digest ${digest}: expected ${expected.columns[name]}`,
-      );
-    }
-  }
-}
-
-/** The metadata of a file that this library's writers were given. */
-export function metadataOf({ metadata }: Footer): FileMetadata {
-  const own = [...metadata].filter(([key]) => key.startsWith(PREFIX));
-  return Object.fromEntries(own.map(([key, value]) => [key.slice(PREFIX.length), value]));
-}
-
-/**
- * A whole number among a file's metadata, 0 where it is left out.
- *
- * @throws BatchLayerError `CorruptObject` where it is something else
- */
-export function wholeNumberOf(metadata: FileMetadata, name: string, place: string): number {
-  const text = metadata[name] ?? '0';
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new BatchLayerError(
-    'CorruptObject',
-    `${place}: metadata ${name} is "${text.slice(0, MAX_QUOTED)}": expected a whole number`,
-  );
 }

@@ -10,10 +10,12 @@ import {
   MANIFEST_KEY,
   parseBronzeKey,
   parseSilverKey,
+  RECENT_BARS_KEY,
   silverKey,
 } from '../../src/lake/keys.ts';
 import { type ManifestEntry, readManifest, updateManifest } from '../../src/lake/manifest.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
+import { readRecentBars, updateRecentBars } from '../../src/lake/recent-bars.ts';
 import { checkKey } from '../../src/lake/store.ts';
 import { type Checkpoint, encodeCheckpoint, readCheckpoint } from '../../src/resample/checkpoint.ts';
 import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
@@ -28,7 +30,7 @@ import type { Random } from './random.ts';
 // Documents and names in storage are input: what is read is what is written there and fits the schema, to the letter,
 // or a typed error. The checks here are written out, and share nothing with the schemas they check.
 
-const MAX_CHECKPOINT_BYTES = 2 * 2 ** 20;
+const MAX_CHECKPOINT_BYTES = 16 * 2 ** 20;
 const MAX_MESSAGE = 2000;
 const isHex16 = (value: unknown) => typeof value === 'string' && /^[0-9a-f]{16}$/.test(value) && value.length === 16;
 const isText = (value: unknown, most: number) =>
@@ -60,8 +62,9 @@ async function orCorrupt<T>(key: string, read: Promise<T>): Promise<T | undefine
 describe('checkpoints', () => {
   const file = (rows: number, etag: string) => ({ rows, digest: rows.toString(16).padStart(16, '0'), etag });
   const checkpoint: Checkpoint = {
-    version: 2,
+    version: 3,
     interval: 5,
+    shard: { index: 0, count: 1 },
     epoch: 7,
     state: 'committed',
     bars: 1234,
@@ -69,7 +72,10 @@ describe('checkpoints', () => {
     firstDate: '2020-01-02',
     lastDate: '2026-11-20',
     missing: ['BRK.B', 'CFGpE'],
+    deferred: ['202003'],
+    writing: ['202511', '202512'],
     files: { '202001': file(20, 'v1'), '202512': file(230, '"9f8a"') },
+    symbols: { AAPL: '1000 2020-01-02 2026-11-20 868394822', 'BRK.B': '234 2020-01-02 2026-11-20 7' },
   };
   const text = new TextDecoder().decode(encodeCheckpoint(checkpoint));
 
@@ -100,7 +106,7 @@ describe('data.parquet', () => {
 
   async function written() {
     const store = memoryStore();
-    const { bytes } = encodeConsolidated('AAPL', { bars: history!.bars, applied: new Map(), generation: 3 });
+    const { bytes } = encodeConsolidated('AAPL', { bars: history!.bars, applied: new Map(), changes: [] });
     await store.put(key, bytes);
     return { store, body: (await store.get(key)).body };
   }
@@ -129,14 +135,47 @@ describe('data.parquet', () => {
     if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(3);
   });
 
-  test.each(['-1', '1.5', '', 'NaN', 'Infinity', '1e3', '0x10', ' 7', '9'.repeat(400)])(
-    'generation "%s" is CorruptObject',
-    async (generation) => {
-      const { store, body } = await written();
-      await store.put(key, forge(body, { metadata: { generation } }));
-      await expect(readConsolidated(store, 'AAPL')).rejects.toMatchObject({ code: 'CorruptObject' });
-    },
-  );
+  test('lists of changes are what is written, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
+    const { store, body } = await written();
+    const changes = Array.from({ length: 16 }, (_, i) => [2 ** 31 - 1 - i * 7919, formatSession(20_000 + (i % 5))]);
+    const outcomes = await fuzz('changes', async (random) => {
+      const mutated = Buffer.from(mutateJson(JSON.stringify(changes), random)).toString();
+      await store.put(key, forge(body, { metadata: { changes: mutated } }));
+      const read = await orCorrupt(key, readConsolidated(store, 'AAPL'));
+      if (read === undefined) return 'CorruptObject';
+      const found = read.changes.map(({ generation, from }) => [generation, formatSession(from)] as const);
+      if (!isDeepStrictEqual(found, JSON.parse(mutated))) throw new Error('not what is written');
+      const fits = found.every(
+        ([generation, date]) => Number.isInteger(generation) && generation > 0 && generation < 2 ** 31 && isDate(date),
+      );
+      if (!fits || found.length > 16) throw new Error('does not fit the schema');
+      return isDeepStrictEqual(found, changes) ? 'as before' : 'another list';
+    });
+    if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(3);
+  });
+
+  test.each([
+    '',
+    '{}',
+    '[7]',
+    '[[7]]',
+    '[[0,"2024-01-02"]]',
+    '[[-1,"2024-01-02"]]',
+    '[[1.5,"2024-01-02"]]',
+    '[[2147483648,"2024-01-02"]]',
+    '[["7","2024-01-02"]]',
+    '[[7,"2024-02-30"]]',
+    '[[7,19724]]',
+    '[[7,"2024-01-02",0]]',
+    JSON.stringify(Array(17).fill([7, '2024-01-02'])),
+  ])('changes "%s" are CorruptObject', async (changes) => {
+    const { store, body } = await written();
+    await store.put(key, forge(body, { metadata: { changes } }));
+    await expect(readConsolidated(store, 'AAPL')).rejects.toMatchObject({
+      code: 'CorruptObject',
+      message: expect.stringContaining(key),
+    });
+  });
 });
 
 test('manifests are what was written, or empty and said to be damaged', { timeout: TIMEOUT_MS }, async () => {
@@ -168,6 +207,35 @@ test('manifests are what was written, or empty and said to be damaged', { timeou
   if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(2);
 });
 
+test('recent bars are what was written, or none and said to be damaged', { timeout: TIMEOUT_MS }, async () => {
+  const store = memoryStore();
+  const market = [...syntheticMarket({ symbols: 9, bars: 400, longest: 90, lastDate: '2026-11-20' })];
+  const versions = await Promise.all(
+    [0, 1].map(async (changed) => {
+      const own = memoryStore();
+      const entries = market.map(({ symbol, bars }, i) => {
+        return { symbol, bars, digest: (i * 7919 + changed).toString(16).padStart(16, '0') };
+      });
+      await updateRecentBars(own, entries);
+      const { etag: _, ...read } = await readRecentBars(own);
+      return { bytes: (await own.get(RECENT_BARS_KEY)).body, read };
+    }),
+  );
+  const outcomes = await fuzz('recent bars', async (random) => {
+    const { bytes } = random.pick(versions);
+    await store.put(RECENT_BARS_KEY, mutateParquet(bytes, random.pick(versions).bytes, random));
+    const { damage, etag: _, ...read } = await readRecentBars(store);
+    if (damage !== undefined) {
+      if (!damage.includes(RECENT_BARS_KEY) || read.symbols.size > 0)
+        throw new Error(`${read.symbols.size}: ${damage}`);
+      return 'damaged';
+    }
+    if (!versions.some((version) => isDeepStrictEqual(version.read, read))) throw new Error('other bars');
+    return 'as written';
+  });
+  if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(2);
+});
+
 describe('keys', () => {
   const keys = [
     dailyKey('AAPL', 20_000),
@@ -175,6 +243,7 @@ describe('keys', () => {
     dataKey('CFGpE'),
     silverKey(5, 2025 * 12 + 10),
     silverKey(34, 2020 * 12),
+    silverKey(5, 2025 * 12 + 10, { index: 3, count: 16 }),
   ];
   const PARTS = [
     '/',
@@ -212,8 +281,8 @@ describe('keys', () => {
       const key = mutateKey(random);
       const bronze = parseBronzeKey(key);
       const months = [5, 34].flatMap((interval) => {
-        const month = parseSilverKey(interval, key);
-        return month === undefined ? [] : [{ interval, month }];
+        const parsed = parseSilverKey(interval, key);
+        return parsed === undefined ? [] : [{ interval, ...parsed }];
       });
       try {
         checkKey(key);
@@ -231,8 +300,8 @@ describe('keys', () => {
           throw new Error(`"${key}" names a bar`);
         return 'names bars';
       }
-      for (const { interval, month } of months) {
-        if (key !== silverKey(interval, month)) throw new Error(`"${key}" names a month`);
+      for (const { interval, month, shard } of months) {
+        if (key !== silverKey(interval, month, shard)) throw new Error(`"${key}" names a month`);
         return 'names a month';
       }
       return 'names nothing';

@@ -5,8 +5,9 @@ import { fromRecordBatch } from '../../src/lake/arrow.ts';
 import { BRONZE_SCHEMA } from '../../src/lake/bronze.ts';
 import { type Columns, concatColumns, type TableSchema } from '../../src/lake/columns.ts';
 import type * as Digest from '../../src/lake/digest.ts';
+import type * as FileDigest from '../../src/lake/file-digest.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
-import { decodeTable } from '../../src/lake/parquet-decode.ts';
+import { decodeTable, decodeViews } from '../../src/lake/parquet-decode.ts';
 import { readBars } from '../../src/lake/read-bars.ts';
 import { SILVER_SCHEMA } from '../../src/lake/silver.ts';
 import { MAX_WASM_BYTES, wasmBytes } from '../../src/lake/wasm.ts';
@@ -20,8 +21,8 @@ import { validFiles } from './valid-files.ts';
 const KEY = 'fuzz/file.parquet';
 const MAX_RSS_BYTES = MAX_WASM_BYTES + 2 ** 30;
 
-/** A bug to plant: digests are computed, and compared with nothing. */
-const planted = vi.hoisted(() => ({ isDigestIgnored: false }));
+/** Bugs to plant: digests are computed, and compared with nothing. */
+const planted = vi.hoisted(() => ({ isDigestIgnored: false, isFileDigestIgnored: false }));
 vi.mock('../../src/lake/digest.ts', async (original) => {
   const digest = await original<typeof Digest>();
   const createDigester = (schema: TableSchema) => {
@@ -30,6 +31,13 @@ vi.mock('../../src/lake/digest.ts', async (original) => {
     return { ...digester, finish };
   };
   return { ...digest, createDigester };
+});
+
+vi.mock('../../src/lake/file-digest.ts', async (original) => {
+  const digest = await original<typeof FileDigest>();
+  const checkFileDigest: typeof digest.checkFileDigest = (file, footer, place) =>
+    planted.isFileDigestIgnored ? footer.metadata.has(digest.FILE_DIGEST) : digest.checkFileDigest(file, footer, place);
+  return { ...digest, checkFileDigest };
 });
 
 const files = validFiles();
@@ -45,6 +53,16 @@ type Reader = (
 ) => Promise<{ schema: TableSchema; columns: Columns }>;
 
 const readWhole: Reader = async (file, schema) => ({ schema, columns: decodeTable(schema, file, KEY).columns });
+
+const readViews: Reader = async (file, schema) =>
+  decodeViews(schema, file, KEY, (columns) => ({ schema, columns: copyOf(columns) }));
+
+function copyOf({ length, values }: Columns): Columns {
+  const copies = values.map((column) =>
+    'offsets' in column ? { offsets: column.offsets.slice(), bytes: column.bytes.slice() } : column.slice(),
+  );
+  return { length, values: copies };
+}
 
 const readStream: Reader = async (file, schema, random) => {
   const store = memoryStore();
@@ -101,6 +119,7 @@ async function checkDamaged(read: Reader, random: Random): Promise<string> {
 describe('damaged Parquet files give CorruptObject or the rows that were written, never others,', () => {
   test.each([
     ['decoded whole', readWhole],
+    ['as views', readViews],
     ['as streams, of all columns and some', readStream],
   ])('%s', { timeout: TIMEOUT_MS }, async (name, read) => {
     const outcomes = await fuzz(`parquet ${name}`, (random) => checkDamaged(read, random));
@@ -113,20 +132,23 @@ describe('damaged Parquet files give CorruptObject or the rows that were written
   test('undamaged they are as written', async () => {
     for (const { schema, bytes, columns } of files) {
       expect((await readWhole(bytes, schema, undefined as never)).columns).toEqual(columns);
+      expect((await readViews(bytes, schema, undefined as never)).columns).toEqual(columns);
     }
   });
 });
 
 describe('fuzzing finds a planted bug:', () => {
   test.each([
-    ['decoded whole', readWhole],
-    ['as streams', readStream],
-  ])('digests ignored, %s', { timeout: TIMEOUT_MS }, async (name, read) => {
-    planted.isDigestIgnored = true;
+    ['digests ignored, decoded whole', readWhole, 'isDigestIgnored'],
+    ['digests ignored, as streams', readStream, 'isDigestIgnored'],
+    ['digests of files ignored, decoded whole', readWhole, 'isFileDigestIgnored'],
+    ['digests of files ignored, as views', readViews, 'isFileDigestIgnored'],
+  ] as const)('%s', { timeout: TIMEOUT_MS }, async (name, read, bug) => {
+    planted[bug] = true;
     try {
       await expect(fuzz(`planted, ${name}`, (random) => checkDamaged(read, random))).rejects.toThrow(/other rows/);
     } finally {
-      planted.isDigestIgnored = false;
+      planted[bug] = false;
     }
   });
 });

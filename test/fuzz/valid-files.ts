@@ -12,7 +12,7 @@ import {
   type Utf8Values,
 } from '../../src/lake/columns.ts';
 import { digestColumns } from '../../src/lake/digest.ts';
-import { createEncoder } from '../../src/lake/parquet-encode.ts';
+import { createEncoder, encodeTable } from '../../src/lake/parquet-encode.ts';
 import { groupsToColumns, SILVER_SCHEMA } from '../../src/lake/silver.ts';
 import type { Codec } from '../../src/lake/wasm.ts';
 import { resampleBars } from '../../src/resample/kernel.ts';
@@ -20,7 +20,7 @@ import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
 import { bronzeTable } from '../support/bars-table.ts';
 import { forge } from '../support/forge-parquet.ts';
 
-/** A table and a file that holds it, in two row groups. */
+/** A table and a file that holds it, in two row groups where it carries no digest of its bytes. */
 export interface ValidFile {
   readonly codec: string;
   readonly schema: TableSchema;
@@ -33,7 +33,7 @@ const OWN: readonly Codec[] = ['uncompressed', 'snappy', 'zstd'];
 /** What other writers use, with pages of version 1 and 2, dictionaries and none. */
 const OTHER = ['GZIP', 'BROTLI', 'LZ4_RAW'] as const;
 
-/** Files of bars, of the same bars but for one price, and of groups, in each of six codecs. */
+/** Files of bars, of the same bars but for one price, and of groups, in each of six codecs, with a digest of their bytes or without. */
 export function validFiles(): readonly ValidFile[] {
   const [bars, others, groups] = tables();
   const all = [
@@ -43,6 +43,7 @@ export function validFiles(): readonly ValidFile[] {
   ];
   return all.flatMap(({ schema, columns }) => [
     ...OWN.map((codec) => ({ codec, schema, columns, bytes: encodeOwn(schema, columns, codec) })),
+    ...OWN.map((codec) => ({ codec, schema, columns, bytes: encodeTable(schema, columns, { codec }).bytes })),
     ...OTHER.map((codec) => ({ codec, schema, columns, bytes: encodeOther(schema, columns, codec) })),
   ]);
 }

@@ -28,6 +28,12 @@ export function memoiseDecoding(module: typeof decoding): typeof decoding {
     ...module,
     decodeTable: (schema, file, place) =>
       remember(tablesOf(schema), h64Raw(file), () => module.decodeTable(schema, file, place)),
+    decodeViews(schema, file, place, read) {
+      const { columns, metadata } = remember(tablesOf(schema), h64Raw(file), () =>
+        module.decodeTable(schema, file, place),
+      );
+      return read(columns, metadata);
+    },
   };
 }
 
@@ -45,8 +51,13 @@ export function memoiseEncoding(module: typeof encoding): typeof encoding {
         const { rows, digest, columns: digests } = made.digest;
         const own = { rows: String(rows), digest, column_digests: JSON.stringify(digests) };
         const metadata = module.sealMetadata({ ...own, ...options.metadata });
+        // A copy: its caller may give the memory back.
         if (++count % DECODED_ANYWAY > 0)
-          remember(tablesOf(schema), h64Raw(made.bytes), () => ({ columns, digest, metadata }));
+          remember(tablesOf(schema), h64Raw(made.bytes), () => ({
+            columns: structuredClone(columns),
+            digest,
+            metadata,
+          }));
         return made;
       });
     },
@@ -81,17 +92,9 @@ export function forgetNames(): void {
 
 /** The module that calls wasm, remembering row groups: files often differ in their metadata alone. */
 export function memoiseWasm(module: typeof wasm): typeof wasm {
-  const encoded = new Map<string, Uint8Array>();
   const groups = new Map<bigint, unknown>();
   return {
     ...module,
-    encodeBatch(schema, batch, codec) {
-      const buffers = batch.data.children.flatMap((child) => [child.valueOffsets, child.values, child.nullBitmap]);
-      const texts = buffers.map((buffer?: ArrayBufferView) => (buffer ? `${buffer.byteLength} ${latin1(buffer)}` : ''));
-      const key = `${codec} ${schema.map(({ name }) => name)} ${batch.numRows} ${texts.join(' ')}`;
-      // A copy: its caller gives the memory back.
-      return remember(encoded, key, () => module.encodeBatch(schema, batch, codec)).slice();
-    },
     decodeFile: (file, rows, place, read) =>
       remember(groups as Map<bigint, ReturnType<typeof read>>, h64Raw(file), () =>
         module.decodeFile(file, rows, place, read),

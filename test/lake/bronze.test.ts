@@ -10,6 +10,7 @@ import { decodeTable } from '../../src/lake/parquet-decode.ts';
 import { formatSession } from '../../src/session.ts';
 import { arbitraryBars } from '../support/arbitrary-bars.ts';
 import { queryDuckDB } from '../support/duckdb.ts';
+import { forge } from '../support/forge-parquet.ts';
 import { temporaryFolder } from '../support/temporary.ts';
 
 const [sample] = fc.sample(arbitraryBars({ minLength: 60 }), { numRuns: 1, seed: 7 });
@@ -105,8 +106,19 @@ describe('bronze files', () => {
     await check(encodeBars('AAPL', descending).bytes);
   });
 
-  test('a flipped bit anywhere gives the same bars or CorruptObject, never other bars', () => {
-    const { bytes } = encodeBars('AAPL', sample!);
+  test('a flipped bit anywhere is CorruptObject that names the file', () => {
+    const { bytes } = encodeBars('AAPL', sliceBars(sample!, 0, 3), { metadata: { generation: '3' } });
+    expect(columnsToBars(decodeTable(BRONZE_SCHEMA, bytes, 'file').columns)).toEqual(sliceBars(sample!, 0, 3));
+    const corrupt = expect.objectContaining({ code: 'CorruptObject', message: expect.stringContaining('flipped') });
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const flipped = bytes.slice();
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      expect(() => decodeTable(BRONZE_SCHEMA, flipped, 'flipped')).toThrow(corrupt);
+    }
+  });
+
+  test('of a file without a digest of its bytes, a flipped bit gives the same bars or CorruptObject', () => {
+    const bytes = forge(encodeBars('AAPL', sample!).bytes, {});
     let refused = 0;
     for (let at = 0; at < bytes.length; at++) {
       const flipped = bytes.slice();

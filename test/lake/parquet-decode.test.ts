@@ -9,10 +9,10 @@ import { BRONZE_SCHEMA, barsToColumns, encodeBars } from '../../src/lake/bronze.
 import { type ColumnSpec, concatBytes, concatColumns, encodeUtf8, type TableSchema } from '../../src/lake/columns.ts';
 import { digestColumns } from '../../src/lake/digest.ts';
 import { splitFooter } from '../../src/lake/footer.ts';
-import { decodeRowGroup, decodeTable, planRanges } from '../../src/lake/parquet-decode.ts';
+import { decodeRowGroup, decodeTable, decodeViews, planRanges } from '../../src/lake/parquet-decode.ts';
 import { encodeTable } from '../../src/lake/parquet-encode.ts';
 import { type Field, TYPE, writeStruct } from '../../src/lake/thrift.ts';
-import { MAX_WASM_BYTES } from '../../src/lake/wasm.ts';
+import { MAX_WASM_BYTES, wasmBytes } from '../../src/lake/wasm.ts';
 import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
 import { queryDuckDB } from '../support/duckdb.ts';
 import {
@@ -118,6 +118,57 @@ describe('a file of another writer that carries the digests is read:', () => {
   });
 });
 
+describe('decodeViews', () => {
+  const groups = allocateBars(2 * 65_536 + 9, { vwap: true, trades: true });
+  groups.close.forEach((_, i) => {
+    groups.close[i] = i / 8;
+    if (i % 3 === 0) groups.vwap![i] = Number.NaN;
+    groups.trades![i] = (i % 5) - 1;
+  });
+  const large = encodeBars('AAPL', groups).bytes;
+
+  test.each([
+    ['a file', bytes],
+    ['a file of several row groups', large],
+    ['a file without rows', encodeBars('AAPL', allocateBars(0)).bytes],
+    ['a file without a digest of its bytes', forge(bytes, {})],
+  ])('gives what decodeTable gives: %s', (_what, file) => {
+    const whole = decodeTable(BRONZE_SCHEMA, file, 'file');
+    const read = decodeViews(BRONZE_SCHEMA, file, 'file', (columns, metadata) => {
+      expect(columns).toEqual(whole.columns);
+      expect(metadata).toEqual(whole.metadata);
+      return columns.length;
+    });
+    expect(read).toBe(whole.columns.length);
+  });
+
+  test('copies nothing: columns lie in the memory of the decoder, where nothing else may be decoded meanwhile', () => {
+    decodeViews(BRONZE_SCHEMA, bytes, 'file', ({ values }) => {
+      const buffers = new Set((values.slice(1, 7) as Float64Array[]).map(({ buffer }) => buffer));
+      expect([...buffers].map(({ byteLength }) => byteLength)).toEqual([wasmBytes()]);
+      expect(() => decodeTable(BRONZE_SCHEMA, bytes, 'other')).toThrow(/are views/);
+      expect(() => encodeBars('AAPL', history!.bars)).toThrow(/are views/);
+    });
+    expect(decodeTable(BRONZE_SCHEMA, bytes, 'file').columns.length).toBe(100);
+  });
+
+  test('passes on what its callback throws, and refuses what decodeTable refuses', () => {
+    const thrown = new TypeError('no');
+    const fail = () => {
+      throw thrown;
+    };
+    expect(() => decodeViews(BRONZE_SCHEMA, bytes, 'file', fail)).toThrow(thrown);
+    expect(() => decodeViews(BRONZE_SCHEMA, forge(bytes, {}), 'file', fail)).toThrow(thrown);
+    const corrupt = expect.objectContaining({ code: 'CorruptObject', message: expect.stringContaining('some/key') });
+    for (const file of [
+      bytes.subarray(0, -1),
+      bytes.with(20, bytes[20]! ^ 1),
+      forge(bytes, { metadata: { rows: '1' } }),
+    ])
+      expect(() => decodeViews(BRONZE_SCHEMA, file, 'some/key', fail)).toThrow(corrupt);
+  });
+});
+
 test('text in a footer that is no UTF-8 is CorruptObject', () => {
   const damaged = forge(bytes, { metadata: { note: '????' } });
   damaged.fill(0xff, Buffer.from(damaged).indexOf('????'), Buffer.from(damaged).indexOf('????') + 4);
@@ -164,7 +215,13 @@ describe('decodeTable refuses, before anything is decoded,', () => {
       /has no column x, but a digest of it/,
     ],
     ['another row count than it carries', { metadata: { rows: '99' } }, /has 100 rows: expected 99/],
-    ['column digests that are none', { metadata: { column_digests: '{"date":1}' } }, /cannot be read/],
+    ...['{"date":1}', `{"date":"${'0'.repeat(15)}"}`, `["${'0'.repeat(16)}"]`, 'null', '', '{"__proto__":{}}'].map(
+      (digests): [string, Forgery, RegExp] => [
+        `column digests that are none: ${digests}`,
+        { metadata: { column_digests: digests } },
+        /cannot be read/,
+      ],
+    ),
   ])('%s', (_what, change, message) => {
     const error = (() => {
       try {
@@ -178,9 +235,9 @@ describe('decodeTable refuses, before anything is decoded,', () => {
   });
 
   test('metadata that was changed without its digest', () => {
-    const text = new TextDecoder('latin1').decode(bytes);
+    const damaged = forge(bytes, {});
+    const text = new TextDecoder('latin1').decode(damaged);
     const at = text.indexOf('"', text.indexOf('column_digests') + 18) + 1;
-    const damaged = bytes.slice();
     damaged[at]! ^= 1;
     expect(() => decodeTable(BRONZE_SCHEMA, damaged, 'x')).toThrow(/metadata is damaged|expected/);
   });
