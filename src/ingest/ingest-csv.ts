@@ -1,10 +1,11 @@
 import { stat } from 'node:fs/promises';
 import type { Bars } from '../bars.ts';
 import { BatchLayerError, messageOf } from '../errors.ts';
-import { manifestEntry } from '../lake/consolidate.ts';
+import { manifestEntry, recentEntry } from '../lake/consolidate.ts';
 import { consolidateSymbol } from '../lake/consolidate-symbol.ts';
 import { type ManifestEntry, updateManifest } from '../lake/manifest.ts';
 import { mapAll } from '../lake/map-all.ts';
+import { type RecentEntry, updateRecentBars } from '../lake/recent-bars.ts';
 import { openSpill, type Spill } from '../lake/spill.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { listSymbol } from '../lake/symbol-files.ts';
@@ -132,6 +133,7 @@ async function writeSymbols(
 ): Promise<Written> {
   const failed: FailedSymbol[] = [];
   const entries: ManifestEntry[] = [];
+  const recent: RecentEntry[] = [];
   const total = { landed: 0, symbols: 0, objectsCreated: 0, objectsReplaced: 0, objectsUnchanged: 0 };
   let [first, last, done] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
 
@@ -139,7 +141,10 @@ async function writeSymbols(
     if (consolidated) {
       const files = await listSymbol(store, symbol, { signal });
       const result = await consolidateSymbol(store, files, { imported: bars, today: sessionAt(now()), codec, signal });
-      if (result) entries.push(manifestEntry(result, now()));
+      if (result) {
+        entries.push(manifestEntry(result, now()));
+        recent.push(recentEntry(result));
+      }
       total[!result?.written ? 'objectsUnchanged' : files.data ? 'objectsReplaced' : 'objectsCreated']++;
     } else {
       const { created, corrected, unchanged } = await writeDaily(store, symbol, bars, { codec, signal });
@@ -170,6 +175,8 @@ async function writeSymbols(
     };
     await mapAll(parts, writeOne, { concurrency: CONCURRENT_SYMBOLS, signal });
   }
+  // In the order and for the reasons of consolidate.
+  await updateRecentBars(store, recent, { signal });
   if (entries.length > 0) await updateManifest(store, entries, { signal });
   const found = first <= last;
   return {

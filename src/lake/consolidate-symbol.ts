@@ -26,6 +26,8 @@ export interface SymbolConsolidation {
   readonly symbol: string;
   readonly written: boolean;
   readonly history: History;
+  /** The end of the history, as a copy. */
+  readonly recent: Bars;
   /** Version of `data.parquet`. */
   readonly etag: string;
   /** Daily files that were taken over now. */
@@ -94,6 +96,7 @@ async function attemptSymbol(
     cleanupFailure: failure,
     written: merged.bytes !== undefined,
     history: merged.history,
+    recent: merged.recent,
     applied: merged.applied,
     daily: daily.filter((file) => !gone.has(file)),
   };

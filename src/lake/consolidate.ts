@@ -5,6 +5,7 @@ import { sessionAt } from '../session.ts';
 import { consolidateSymbol, type SymbolConsolidation } from './consolidate-symbol.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
 import { mapAll } from './map-all.ts';
+import { type RecentEntry, updateRecentBars } from './recent-bars.ts';
 import type { ObjectStore } from './store.ts';
 import { listChosen, type SymbolFiles } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
@@ -68,6 +69,7 @@ export async function consolidate(
   const retainFrom = today - retentionDays;
   const manifest = await readManifest(store, { signal });
   const entries: ManifestEntry[] = [];
+  const recent: RecentEntry[] = [];
   const counts = { written: 0, unchanged: 0, dailyFilesApplied: 0, dailyFilesDeleted: 0, bytesDeleted: 0 };
   const failed: FailedSymbol[] = [];
   const seen = new Set<string>();
@@ -80,6 +82,7 @@ export async function consolidate(
     const result = await consolidateSymbol(store, files, { retainFrom, today, codec, signal });
     if (!result) throw new BatchLayerError('NotFound', `${files.symbol}: has no bars in bronze`);
     entries.push(manifestEntry(result, now()));
+    recent.push(recentEntry(result));
     counts[result.written ? 'written' : 'unchanged']++;
     counts.dailyFilesApplied += result.applied;
     counts.dailyFilesDeleted += result.deleted.length;
@@ -101,7 +104,10 @@ export async function consolidate(
   await mapAll(listChosen(store, symbols, { signal }), consolidateOrReport, { concurrency: maxWorkers, signal });
 
   // A full run over all symbols rebuilds the manifest; what is no longer in bronze leaves it.
-  const isKept = mode === 'full' && !symbols ? (symbol: string) => seen.has(symbol) : () => true;
+  const isKept = mode === 'full' && !symbols ? (symbol: string) => seen.has(symbol) : undefined;
+  // First: what the manifest tells of is mostly there then. In whatever order they get there, bars are bound by their
+  // digest to the version they are the end of, so those of another version cost a read and never make a wrong group.
+  await updateRecentBars(store, recent, { isKept, signal });
   await updateManifest(store, entries, { base: manifest, isKept, signal });
   const warnings = manifest.damage ? [`manifest rebuilt: ${manifest.damage}`] : [];
   return { symbols: seen.size, ...counts, failed, warnings, metrics: store.metrics() };
@@ -110,6 +116,11 @@ export async function consolidate(
 /** The manifest's entry for a symbol that was consolidated. */
 export function manifestEntry({ symbol, history, etag, daily }: SymbolConsolidation, updatedAt: number): ManifestEntry {
   return { symbol, ...history, etag, dailyFingerprint: fingerprintDaily(daily), updatedAt };
+}
+
+/** What the recent bars get of a symbol that was consolidated. */
+export function recentEntry({ symbol, history, recent }: SymbolConsolidation): RecentEntry {
+  return { symbol, digest: history.digest, bars: recent };
 }
 
 function isUnchanged({ symbol, data, daily }: SymbolFiles, { entries }: Manifest, retainFrom: number): boolean {

@@ -6,7 +6,8 @@ import { formatSession, parseSession } from '../session.ts';
 import { type BarsFile, BRONZE_SCHEMA, decodeBars, encodeBars } from './bronze.ts';
 import { splitFooter } from './footer.ts';
 import { dataKey } from './keys.ts';
-import { checkFooter, metadataOf, wholeNumberOf } from './parquet-decode.ts';
+import { checkFooter, metadataOf } from './parquet-decode.ts';
+import type { FileMetadata } from './parquet-encode.ts';
 import { type ObjectStore, orNone, type StoreCall } from './store.ts';
 import type { Codec } from './wasm.ts';
 
@@ -25,6 +26,14 @@ export interface AppliedFile extends DailyVersion {
   readonly on: number;
 }
 
+/** A time when a history changed other than by appending: it was created, corrected, or got or lost a bar before its last. */
+export interface HistoryChange {
+  /** Of the whole history as it was then: positive, 31 bits. */
+  readonly generation: number;
+  /** The first session of which the bar was another before, or was not there, or is no longer. */
+  readonly from: number;
+}
+
 /** A symbol's `data.parquet`: its bars, and what they were made of. */
 export interface Consolidated {
   readonly bars: Bars;
@@ -33,12 +42,17 @@ export interface Consolidated {
    * came later is not undone by it.
    */
   readonly applied: ReadonlyMap<number, AppliedFile>;
-  /** Raised whenever the history changes other than by appending. */
-  readonly generation: number;
+  /** The last 16, oldest first; none where nobody recorded them. */
+  readonly changes: readonly HistoryChange[];
 }
+
+/** Changes that are remembered: whoever knows a history from before them reads all of it. */
+export const MAX_CHANGES = 16;
 
 const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
 const etag = z.string().min(1).max(200);
+const MAX_GENERATION = 0x7fffffff;
+const changesDocument = z.array(z.tuple([z.int().min(1).max(MAX_GENERATION), z.string()])).max(MAX_CHANGES);
 const appliedDocument = z.record(z.string(), z.tuple([hex16, etag, z.int()], hex16));
 
 /**
@@ -60,8 +74,7 @@ export async function readConsolidated(
 export function decodeConsolidated(body: Uint8Array, symbol: string): Consolidated & Pick<BarsFile, 'digest'> {
   const key = dataKey(symbol);
   const { bars, digest, metadata } = decodeBars(body, symbol, key);
-  const generation = wholeNumberOf(metadata, 'generation', key);
-  return { bars, digest, generation, applied: parseApplied(metadata.applied, key) };
+  return { bars, digest, changes: changesOf(metadata, key), applied: parseApplied(metadata.applied, key) };
 }
 
 /** What a `data.parquet` says it was made of: its footer alone is decoded. */
@@ -75,14 +88,25 @@ export function decodeApplied(body: Uint8Array, symbol: string): Consolidated['a
 /** A symbol's `data.parquet` as bytes. */
 export function encodeConsolidated(
   symbol: string,
-  { bars, applied, generation }: Consolidated,
+  { bars, applied, changes }: Consolidated,
   codec?: Codec,
 ): { readonly bytes: Uint8Array; readonly digest: string } {
   const entries = [...applied].map(([session, { digest, etag, on, writes }]) => {
     return [formatSession(session), [digest, etag, on, ...writes]];
   });
-  const metadata = { generation: String(generation), applied: JSON.stringify(Object.fromEntries(entries)) };
+  const metadata = {
+    changes: JSON.stringify(changes.map(({ generation, from }) => [generation, formatSession(from)])),
+    applied: JSON.stringify(Object.fromEntries(entries)),
+  };
   return encodeBars(symbol, bars, { codec, metadata });
+}
+
+/**
+ * Tells histories apart that are not each other's beginning: appending keeps it, all else changes it. 0 where nobody
+ * recorded changes: equal to no other.
+ */
+export function generationOf(changes: readonly HistoryChange[]): number {
+  return changes.at(-1)?.generation ?? 0;
 }
 
 /** Whether this very write of a daily file has been taken over, also where another came after it. */
@@ -95,17 +119,33 @@ export function isApplied(
   return write === undefined ? applied.digest === digest : applied.writes.includes(write);
 }
 
+/**
+ * The changes that the metadata of a `data.parquet` tells of.
+ *
+ * @throws BatchLayerError `CorruptObject`
+ */
+export function changesOf(metadata: FileMetadata, key: string): readonly HistoryChange[] {
+  try {
+    const entries = changesDocument.parse(parseJson(metadata.changes ?? '[]'));
+    return entries.map(([generation, date]) => ({ generation, from: sessionOf(date) }));
+  } catch (error) {
+    throw new BatchLayerError('CorruptObject', `${key}: its list of changes is damaged`, { cause: error });
+  }
+}
+
 function parseApplied(text: string | undefined, key: string): Consolidated['applied'] {
   try {
     const entries = Object.entries(appliedDocument.parse(parseJson(text ?? '{}')));
     return new Map(
-      entries.map(([date, [digest, etag, on, ...writes]]) => {
-        const session = parseSession(date);
-        if (session === undefined) throw new Error(`"${date}" is not a date`);
-        return [session, { digest, etag, on, writes }];
-      }),
+      entries.map(([date, [digest, etag, on, ...writes]]) => [sessionOf(date), { digest, etag, on, writes }]),
     );
   } catch (error) {
     throw new BatchLayerError('CorruptObject', `${key}: its list of applied daily files is damaged`, { cause: error });
   }
+}
+
+function sessionOf(date: string): number {
+  const session = parseSession(date);
+  if (session === undefined) throw new Error(`"${date}" is not a date`);
+  return session;
 }

@@ -1,5 +1,6 @@
 import { formatMonth, formatSession, parseSession } from '../session.ts';
 import { checkSymbol, isSymbol } from '../symbol.ts';
+import { type Shard, shardSuffix, WHOLE } from './shard.ts';
 
 /** Where bars are: `symbol=X/date=YYYY-MM-DD.parquet` (one session) and `symbol=X/data.parquet` (consolidated). */
 export const BRONZE_PREFIX = 'bronze/raw_ohlcv/';
@@ -8,6 +9,8 @@ export const PROCESSING_PREFIX = 'processing_metadata/';
 /** Where groups are. */
 export const SILVER_PREFIX = 'silver/';
 export const MANIFEST_KEY = `${PROCESSING_PREFIX}consolidation_manifest.parquet`;
+/** The last bars of every symbol. */
+export const RECENT_BARS_KEY = `${PROCESSING_PREFIX}recent_bars.parquet`;
 /** Records of what vacuum deleted. */
 export const CLEANUP_PREFIX = `${PROCESSING_PREFIX}cleanup/`;
 
@@ -41,23 +44,31 @@ export function silverPrefix(interval: number): string {
   return `${SILVER_PREFIX}silver_${interval}d/`;
 }
 
-/** The groups of an interval whose first session is in a month ({@link monthOf}), all symbols. */
-export function silverKey(interval: number, month: number): string {
+/**
+ * The groups of an interval whose first session is in a month ({@link monthOf}): all symbols, or those of a shard, as
+ * `data_3d_202611.s003of016.parquet`.
+ */
+export function silverKey(interval: number, month: number, shard?: Shard): string {
   const name = formatMonth(month);
   const folder = `year=${name.slice(0, 4)}/month=${name.slice(4)}`;
-  return `${silverPrefix(interval)}${folder}/data_${interval}d_${name}.parquet`;
+  return `${silverPrefix(interval)}${folder}/data_${interval}d_${name}${shardSuffix(shard)}.parquet`;
 }
 
-/** The month of a silver key, or `undefined` where it is no month file of the interval. */
-export function parseSilverKey(interval: number, key: string): number | undefined {
-  const match = /_(\d{4})(\d{2})\.parquet$/.exec(key);
-  const month = match ? Number(match[1]) * 12 + Number(match[2]) - 1 : undefined;
-  return month !== undefined && key === silverKey(interval, month) ? month : undefined;
+/** What a silver key names, or `undefined` where it is no month file of the interval. */
+export function parseSilverKey(
+  interval: number,
+  key: string,
+): { readonly month: number; readonly shard: Shard } | undefined {
+  const match = /_(\d{4})(\d{2})(?:\.s(\d+)of(\d+))?\.parquet$/.exec(key);
+  if (!match) return undefined;
+  const month = Number(match[1]) * 12 + Number(match[2]) - 1;
+  const shard = shardOf(match[3], match[4]);
+  return key === silverKey(interval, month, shard) ? { month, shard } : undefined;
 }
 
-/** State of an interval's resampling. */
-export function checkpointKey(interval: number): string {
-  return `${PROCESSING_PREFIX}silver_${interval}d_checkpoint.json`;
+/** State of an interval's resampling, of all symbols or those of a shard. */
+export function checkpointKey(interval: number, shard?: Shard): string {
+  return `${PROCESSING_PREFIX}silver_${interval}d_checkpoint${shardSuffix(shard)}.json`;
 }
 
 /** A record of what one step of vacuum deletes: `cleanup/20261120T210500123Z-….parquet`. */
@@ -71,8 +82,15 @@ export function parseSilverInterval(key: string): number | undefined {
   return interval === undefined ? undefined : Number(interval);
 }
 
-/** The interval of a checkpoint's key, or `undefined` where it is none. */
-export function parseCheckpointKey(key: string): number | undefined {
-  const interval = /_([1-9]\d{0,3})d_checkpoint\.json$/.exec(key)?.[1];
-  return interval !== undefined && key === checkpointKey(Number(interval)) ? Number(interval) : undefined;
+/** What a checkpoint's key names, or `undefined` where it is none. */
+export function parseCheckpointKey(key: string): { readonly interval: number; readonly shard: Shard } | undefined {
+  const match = /_([1-9]\d{0,3})d_checkpoint(?:\.s(\d+)of(\d+))?\.json$/.exec(key);
+  if (!match) return undefined;
+  const interval = Number(match[1]);
+  const shard = shardOf(match[2], match[3]);
+  return key === checkpointKey(interval, shard) ? { interval, shard } : undefined;
+}
+
+function shardOf(index: string | undefined, count: string | undefined): Shard {
+  return index === undefined ? WHOLE : { index: Number(index), count: Number(count) };
 }

@@ -27,6 +27,7 @@ export interface ManifestEntry {
   readonly firstSession: number;
   readonly lastSession: number;
   readonly rows: number;
+  /** Changes whenever the history changes other than by appending. */
   readonly generation: number;
   /** Digest and version of `data.parquet`. */
   readonly digest: string;
@@ -77,7 +78,10 @@ export async function updateManifest(
     base,
     isKept = () => true,
     signal,
-  }: StoreCall & { readonly base?: Manifest; readonly isKept?: (symbol: string) => boolean } = {},
+  }: StoreCall & {
+    readonly base?: Manifest | undefined;
+    readonly isKept?: ((symbol: string) => boolean) | undefined;
+  } = {},
 ): Promise<void> {
   let manifest = base ?? (await readManifest(store, { signal }));
   for (let attempt = 1; ; attempt++) {

@@ -1,4 +1,5 @@
 import { allocateBars, type Bars, copyBar, mergeBars, sameBar, sliceBars } from '../bars.ts';
+import { BRONZE_SCHEMA, barsToColumns } from './bronze.ts';
 import { sameBytes } from './columns.ts';
 import {
   type AppliedFile,
@@ -6,9 +7,14 @@ import {
   type DailyVersion,
   decodeConsolidated,
   encodeConsolidated,
+  generationOf,
+  type HistoryChange,
   isApplied,
+  MAX_CHANGES,
 } from './consolidated.ts';
 import { decodeDaily, MAX_WRITES, type ReadDaily } from './daily-file.ts';
+import { digestColumns } from './digest.ts';
+import { copyRecent } from './recent-bars.ts';
 import type { Codec } from './wasm.ts';
 
 /** Days that what was applied is remembered after its file is gone. */
@@ -45,6 +51,7 @@ export interface History {
   readonly rows: number;
   readonly firstSession: number;
   readonly lastSession: number;
+  /** Changes whenever the history changes other than by appending. */
   readonly generation: number;
   /** Digest of `data.parquet`. */
   readonly digest: string;
@@ -53,6 +60,8 @@ export interface History {
 export interface MergeOutput {
   /** `undefined` where the symbol has no bars at all. */
   readonly history: History | undefined;
+  /** The end of the history, as a copy: the whole of it is not kept alive. */
+  readonly recent: Bars;
   /** What `data.parquet` becomes; `undefined` where it stays as it is. */
   readonly bytes: Uint8Array | undefined;
   /** Versions of the daily files that were read. */
@@ -70,22 +79,51 @@ export function mergeSymbol({ symbol, data, daily, codec, ...rest }: MergeInput)
   const current = data && decodeConsolidated(data, symbol);
   const read = daily.map(({ body, ...file }) => decodeDaily(body, symbol, file));
   const fresh = read.filter((file) => !isApplied(current?.applied.get(file.session), file));
-  const next = planConsolidation(current, { ...rest, read, fresh });
+  const next = planConsolidation(current, { ...rest, symbol, read, fresh });
   const encoded = next && encodeConsolidated(symbol, next, codec);
   const history = next ?? current;
   return {
     history: history && describe(history, encoded?.digest ?? current!.digest),
+    recent: copyRecent(history?.bars ?? allocateBars(0)),
     bytes: encoded?.bytes,
     read: read.map(({ bars: _, ...version }) => version),
     applied: fresh.length,
   };
 }
 
-function describe({ bars: { session }, generation }: Consolidated, digest: string): History {
-  return { rows: session.length, firstSession: session[0]!, lastSession: session.at(-1)!, generation, digest };
+/**
+ * The changes of a history that becomes `bars`: one more, unless it only gets later bars.
+ *
+ * @param before the history until now; `undefined` = none
+ */
+export function recordChange(
+  symbol: string,
+  before: Pick<Consolidated, 'bars' | 'changes'> | undefined,
+  bars: Bars,
+): readonly HistoryChange[] {
+  const from = firstChange(before, bars);
+  if (from === undefined) return before?.changes ?? [];
+  const { digest } = digestColumns(BRONZE_SCHEMA, barsToColumns(symbol, bars));
+  // Of the content, not counted: a count begins anew with the object, and goes back with a backup.
+  const generation = Number.parseInt(digest.slice(0, 8), 16) & 0x7fffffff || 1;
+  return [...(before?.changes ?? []), { generation, from }].slice(-MAX_CHANGES);
 }
 
-interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'retainFrom' | 'today'> {
+/** The first session whose bar is another than before; `undefined` where all others are later ones. */
+function firstChange(before: Pick<Consolidated, 'bars' | 'changes'> | undefined, bars: Bars): number | undefined {
+  // Where nobody recorded changes, what was there before is not known to whoever asks.
+  if (before === undefined || before.changes.length === 0) return bars.session[0];
+  const same = countSame(before.bars, bars);
+  if (same === before.bars.session.length) return undefined;
+  return Math.min(before.bars.session[same]!, bars.session[same] ?? Number.POSITIVE_INFINITY);
+}
+
+function describe({ bars: { session }, changes }: Consolidated, digest: string): History {
+  const [firstSession, lastSession] = [session[0]!, session.at(-1)!];
+  return { rows: session.length, firstSession, lastSession, generation: generationOf(changes), digest };
+}
+
+interface PlanInput extends Pick<MergeInput, 'symbol' | 'listed' | 'imported' | 'retainFrom' | 'today'> {
   readonly read: readonly ReadDaily[];
   /** Those that have not been applied indeed. */
   readonly fresh: readonly ReadDaily[];
@@ -94,7 +132,7 @@ interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'retainFrom
 /** What `data.parquet` becomes, or `undefined` where it stays as it is. */
 function planConsolidation(
   current: Consolidated | undefined,
-  { listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY, today }: PlanInput,
+  { symbol, listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY, today }: PlanInput,
 ): Consolidated | undefined {
   const before = current?.bars ?? allocateBars(0);
   let bars = fresh.length > 0 ? mergeBars(before, joinDaily(fresh)) : before;
@@ -112,8 +150,7 @@ function planConsolidation(
     // The same write in another store: of a copied lake the etags are others.
     else if (before && isLast(before, file)) applied.set(file.session, { ...before, etag: file.etag });
   }
-  const generation = (current?.generation ?? 0) + (startsWith(bars, before) ? 0 : 1);
-  return { bars, applied, generation };
+  return { bars, applied, changes: recordChange(symbol, current, bars) };
 }
 
 function appliedFile(file: ReadDaily, before: AppliedFile | undefined, today: number): AppliedFile {
@@ -137,11 +174,13 @@ function joinDaily(files: readonly ReadDaily[]): Bars {
   return joined;
 }
 
-function startsWith(bars: Bars, start: Bars): boolean {
-  const { length } = start.session;
-  if (length > bars.session.length) return false;
-  const head = sliceBars(bars, 0, length);
-  return hasSameBytes(head, start) || start.session.every((_, i) => sameBar(start, i, bars, i));
+/** How many bars two histories have in common before the first that differs. */
+function countSame(a: Bars, b: Bars): number {
+  const length = Math.min(a.session.length, b.session.length);
+  if (hasSameBytes(sliceBars(a, 0, length), sliceBars(b, 0, length))) return length;
+  let same = 0;
+  while (same < length && sameBar(a, same, b, same)) same++;
+  return same;
 }
 
 // Quicker than bar by bar; where bytes differ the bars may still be the same (0 and −0, absent and left out).
@@ -151,5 +190,6 @@ function hasSameBytes(a: Bars, b: Bars): boolean {
 }
 
 function sameBars(a: Bars, b: Bars): boolean {
-  return a.session.length === b.session.length && startsWith(a, b);
+  const { length } = a.session;
+  return length === b.session.length && countSame(a, b) === length;
 }

@@ -1,12 +1,14 @@
+import type { Bars } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
-import { type Consolidated, isApplied, readConsolidated } from './consolidated.ts';
+import { type Consolidated, generationOf, isApplied, readConsolidated } from './consolidated.ts';
 import { readDaily } from './daily-file.ts';
-import { CLEANUP_PREFIX, dataKey, MANIFEST_KEY } from './keys.ts';
+import { CLEANUP_PREFIX, dataKey, MANIFEST_KEY, RECENT_BARS_KEY } from './keys.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
 import { mapAll } from './map-all.ts';
 import { decodeTable } from './parquet-decode.ts';
+import { copyRecent, isEndOf, type RecentBars, readRecentBars, updateRecentBars } from './recent-bars.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import { listSymbols, type SymbolFiles } from './symbol-files.ts';
 import { CLEANUP_SCHEMA } from './vacuum.ts';
@@ -16,7 +18,7 @@ import { CLEANUP_SCHEMA } from './vacuum.ts';
  *
  * - `corrupt`: an object cannot be read, its digest is another, its bars are out of order, or not those its key names.
  * - `stray`: an object in bronze or silver that no key of the layout names; readers that take all files would take it too.
- * - `manifest`: the consolidation manifest does not say what the objects say.
+ * - `manifest`: the consolidation manifest, or the recent bars, do not say what the objects say.
  * - `checkpoint`: an interval's checkpoint is damaged, or does not name the month files there are.
  * - `silver`: a month file does not hold the groups that bronze makes: run `resample`.
  */
@@ -29,6 +31,11 @@ export interface LakeProblem {
   readonly message: string;
 }
 
+/** What the manifest and the recent bars should say of a symbol. */
+export interface BronzeEntry extends ManifestEntry {
+  readonly recent: Bars;
+}
+
 export interface BronzeCheck {
   readonly symbols: number;
   readonly bars: number;
@@ -38,15 +45,15 @@ export interface BronzeCheck {
   readonly problems: readonly LakeProblem[];
   /** Symbols whose `data.parquet` cannot be read. */
   readonly damaged: readonly string[];
-  /** What the manifest should say of the symbols that are sound. */
-  readonly entries: readonly ManifestEntry[];
+  /** Of the symbols that are sound. */
+  readonly entries: readonly BronzeEntry[];
 }
 
 const CONCURRENT_FILES = 8;
 
 /**
  * Reads every object of bronze and checks it: digests, order, duplicates, that each is what its key names, that what is
- * recorded as applied is among the bars, and that the manifest says the same.
+ * recorded as applied is among the bars, and that the manifest and the recent bars say the same.
  */
 export async function verifyBronze(
   store: ObjectStore,
@@ -57,7 +64,7 @@ export async function verifyBronze(
   }: StoreCall & { readonly maxWorkers: number; readonly onProgress?: OnProgress | undefined },
 ): Promise<BronzeCheck> {
   const problems: LakeProblem[] = [];
-  const entries: ManifestEntry[] = [];
+  const entries: BronzeEntry[] = [];
   const damaged: string[] = [];
   const counts = { symbols: 0, bars: 0, dailyFiles: 0, pending: 0 };
   const check = async <T>(key: string, work: () => Promise<T>): Promise<T | undefined> => {
@@ -97,18 +104,22 @@ export async function verifyBronze(
     await check(key, async () => decodeTable(CLEANUP_SCHEMA, (await store.get(key, { signal })).body, key));
   }
   problems.push(...compareManifest(await readManifest(store, { signal }), entries));
+  problems.push(...compareRecent(await readRecentBars(store, { signal }), entries));
   return { ...counts, problems, damaged, entries };
 }
 
-/** Makes the manifest say what the objects were found to say. */
+/** Makes the manifest and the recent bars say what the objects were found to say. */
 export async function rebuildManifest(
   store: ObjectStore,
-  entries: readonly ManifestEntry[],
+  entries: readonly BronzeEntry[],
   { now, signal }: StoreCall & { readonly now: number },
 ): Promise<void> {
   const found = new Set(entries.map(({ symbol }) => symbol));
+  const isKept = (symbol: string): boolean => found.has(symbol);
+  const recent = entries.map(({ symbol, digest, recent }) => ({ symbol, digest, bars: recent }));
+  await updateRecentBars(store, recent, { isKept, signal });
   const dated = entries.map((entry) => ({ ...entry, updatedAt: now }));
-  await updateManifest(store, dated, { isKept: (symbol) => found.has(symbol), signal });
+  await updateManifest(store, dated, { isKept, signal });
 }
 
 function checkApplied(key: string, { bars, applied }: Consolidated): LakeProblem[] {
@@ -121,15 +132,16 @@ function checkApplied(key: string, { bars, applied }: Consolidated): LakeProblem
 
 function entryOf(
   symbol: string,
-  { bars, applied, generation, digest, etag }: Consolidated & { readonly digest: string; readonly etag: string },
+  { bars, applied, changes, digest, etag }: Consolidated & { readonly digest: string; readonly etag: string },
   daily: SymbolFiles['daily'],
-): ManifestEntry {
+): BronzeEntry {
   const isApplied = daily.every((file) => applied.get(file.session)?.etag === file.etag);
   return {
     symbol,
-    generation,
+    generation: generationOf(changes),
     digest,
     etag,
+    recent: copyRecent(bars),
     firstSession: bars.session[0] ?? 0,
     lastSession: bars.session.at(-1) ?? 0,
     rows: bars.session.length,
@@ -157,6 +169,17 @@ function compareManifest(manifest: Manifest, entries: readonly ManifestEntry[]):
     if (!found.has(symbol)) problems.push(problem(`${MANIFEST_KEY}: knows ${symbol}, which has no sound data.parquet`));
   }
   return problems;
+}
+
+/** Rows of another version are only behind, and those of symbols that are gone only too many. */
+function compareRecent({ bars, symbols, damage }: RecentBars, entries: readonly BronzeEntry[]): LakeProblem[] {
+  const problem = (message: string): LakeProblem => ({ kind: 'manifest', key: RECENT_BARS_KEY, message });
+  if (damage) return [problem(damage)];
+  return entries.flatMap(({ symbol, digest, recent }) => {
+    const rows = symbols.get(symbol);
+    if (rows?.digest !== digest || isEndOf({ ...rows, bars }, recent)) return [];
+    return [problem(`${RECENT_BARS_KEY}: its bars of ${symbol} are not the last of its data.parquet`)];
+  });
 }
 
 // Not the etag: of a copied lake it is another, of the same content.

@@ -108,11 +108,12 @@ export function withRetry(
 
   function put(key: string, body: Uint8Array, call: PutCall = {}): Promise<string> {
     const writeId = call.writeId ?? randomUUID();
-    return retry(key, call, async (timed, attempt) => {
+    return retry(key, call, async (timed) => {
       try {
         return await store.put(key, body, { ...timed, writeId });
       } catch (error) {
-        if (attempt === 1 || !hasCode(error, 'Conflict')) throw error;
+        // Also of the first try: what is between here and there may send it twice.
+        if (!hasCode(error, 'Conflict')) throw error;
         const own = await findOwn(key, writeId, timed);
         if (own === undefined) throw error;
         return own;

@@ -1,4 +1,6 @@
+import { sliceBars } from '../../src/bars.ts';
 import { readManifest } from '../../src/lake/manifest.ts';
+import { readRecentBars } from '../../src/lake/recent-bars.ts';
 import type { ObjectStore } from '../../src/lake/store.ts';
 import { keysOf, readBronze, rowsOf, silverDigests } from '../support/lake-reader.ts';
 import { type CrashJob, NOW, restore, type Snapshot, SYMBOLS, TODAY, takeSnapshot } from './crash-jobs.ts';
@@ -111,5 +113,11 @@ async function describeLake(store: ObjectStore): Promise<string> {
       return [symbol, rows, digest, generation, firstSession, lastSession];
     },
   );
-  return JSON.stringify([bronze, manifest, await keysOf(store, 'bronze/'), await silverDigests(store)]);
+  const recent = await describeRecent(store);
+  return JSON.stringify([bronze, manifest, recent, await keysOf(store, 'bronze/'), await silverDigests(store)]);
+}
+
+async function describeRecent(store: ObjectStore) {
+  const { bars, symbols } = await readRecentBars(store);
+  return [...symbols].map(([symbol, { from, to, digest }]) => [symbol, digest, rowsOf(sliceBars(bars, from, to))]);
 }

@@ -25,7 +25,7 @@ export interface PlantedBug extends Variant {
 /** Bugs that each would lose or spoil something; the harness has to find every one of them. */
 export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
   'no If-Match': {
-    shows: /^I3/,
+    shows: /^I3|^I8/,
     bug: (store) => ({
       ...store,
       put: (key, body, { ifMatch: _, ...call } = {}) => store.put(key, body, call),
@@ -173,9 +173,9 @@ function withChangedData(store: ObjectStore, change: Change): ObjectStore {
 
 const forgetApplied: Change = async ({ body, etag }, symbol, key) => {
   const { columns, metadata } = decodeTable(BRONZE_SCHEMA, body, key);
-  const { generation = '0', write } = metadata;
-  const known = write === undefined ? { generation, applied: '{}' } : { write };
-  return { etag, body: encodeBars(symbol, columnsToBars(columns), { metadata: known }).bytes };
+  const { changes = '[]', write } = metadata;
+  const known = write === undefined ? { changes, applied: '{}' } : { write };
+  return { etag, body: encodeBars(symbol, columnsToBars(columns), { metadata: known }).bytes.slice() };
 };
 
 // As if nobody had looked at the digest: what was decoded is passed on as if it were right.
@@ -185,7 +185,7 @@ const ignoreDigest: Change = async ({ body, etag }, symbol, key) => {
     const read = async (start: number, end: number) => body.subarray(start, end);
     const columns = await decodeRowGroup(BRONZE_SCHEMA, footer.rowGroups[0]!, read, key);
     const { rows: _, digest: __, column_digests: ___, metadata_digest: ____, ...metadata } = metadataOf(footer);
-    return { etag, body: encodeBars(symbol, columnsToBars(columns), { metadata }).bytes };
+    return { etag, body: encodeBars(symbol, columnsToBars(columns), { metadata }).bytes.slice() };
   } catch (error) {
     if (!hasCode(error, 'CorruptObject')) throw error;
     return { etag, body };

@@ -1,6 +1,7 @@
-import { MANIFEST_KEY } from '../../src/lake/keys.ts';
+import { MANIFEST_KEY, RECENT_BARS_KEY } from '../../src/lake/keys.ts';
 import { MANIFEST_SCHEMA } from '../../src/lake/manifest.ts';
 import { decodeTable } from '../../src/lake/parquet-decode.ts';
+import { RECENT_BARS_SCHEMA } from '../../src/lake/recent-bars.ts';
 import { SILVER_SCHEMA } from '../../src/lake/silver.ts';
 import { type ObjectStore, orNone } from '../../src/lake/store.ts';
 import { CLEANUP_SCHEMA } from '../../src/lake/vacuum.ts';
@@ -24,6 +25,7 @@ export function createWitness(store: ObjectStore, options: RulesOptions): Witnes
     try {
       if (key.startsWith('bronze/')) await bronze.checkPut(key, body);
       else if (key === MANIFEST_KEY) decodeTable(MANIFEST_SCHEMA, body, key);
+      else if (key === RECENT_BARS_KEY) decodeTable(RECENT_BARS_SCHEMA, body, key);
       else if (key.endsWith('checkpoint.json')) await silver.checkCheckpoint(writer, key, body);
       else if (key.startsWith('silver/')) {
         await silver.checkMonth(writer, key, decodeTable(SILVER_SCHEMA, body, key).metadata);

@@ -1,7 +1,10 @@
-import { type AppliedFile, type DailyVersion, encodeConsolidated } from '../../src/lake/consolidated.ts';
+import type { Bars } from '../../src/bars.ts';
+import { type AppliedFile, type DailyVersion, encodeConsolidated, generationOf } from '../../src/lake/consolidated.ts';
 import { decodeDaily, encodeDaily } from '../../src/lake/daily-file.ts';
-import { dailyKey, dataKey, MANIFEST_KEY } from '../../src/lake/keys.ts';
+import { dailyKey, dataKey, MANIFEST_KEY, RECENT_BARS_KEY } from '../../src/lake/keys.ts';
 import { fingerprintDaily, updateManifest } from '../../src/lake/manifest.ts';
+import { recordChange } from '../../src/lake/merge-symbol.ts';
+import { updateRecentBars } from '../../src/lake/recent-bars.ts';
 import type { ObjectStore } from '../../src/lake/store.ts';
 import { type DailyFile, listSymbol } from '../../src/lake/symbol-files.ts';
 import { barsOf } from './bar-values.ts';
@@ -73,16 +76,22 @@ export async function fillLake(store: ObjectStore, world: World, random: Random,
       }
     }
     if (bars.size === 0) continue;
-    const { bytes, digest } = encodeConsolidated(symbol, { bars: barsOf(bars), applied, generation: 0 });
+    const consolidated = barsOf(bars);
+    const changes = recordChange(symbol, undefined, consolidated);
+    const { bytes, digest } = encodeConsolidated(symbol, { bars: consolidated, applied, changes });
     const etag = await store.put(dataKey(symbol), bytes);
-    await plantManifest(store, symbol, { digest, etag, sessions: [...bars.keys()], random });
+    const generation = generationOf(changes);
+    await plantIndexes(store, symbol, { digest, etag, generation, bars: consolidated, random });
     for (const session of world.sessions) {
       if (!bars.has(session) && random.chance(0.5)) {
         await putDaily(store, symbol, session, write(symbol, session));
       }
     }
   }
-  if (random.chance(0.1)) await store.put(MANIFEST_KEY, new Uint8Array(random.below(200)).fill(random.below(256)));
+  if (!random.chance(0.1)) return;
+  const damaged = new Uint8Array(random.below(200)).fill(random.below(256));
+  await store.put(MANIFEST_KEY, damaged);
+  if (damaged.length % 2 === 0) await store.put(RECENT_BARS_KEY, damaged);
 }
 
 async function putDaily(store: ObjectStore, symbol: string, session: number, value: number): Promise<DailyVersion> {
@@ -93,16 +102,21 @@ async function putDaily(store: ObjectStore, symbol: string, session: number, val
   return { digest, etag, writes };
 }
 
-/** A manifest that is right, of an earlier day, or of another lake, or none. */
-async function plantManifest(
+/** A manifest, and recent bars, that are right, of an earlier day, or of another lake, or none. */
+async function plantIndexes(
   store: ObjectStore,
   symbol: string,
   {
-    sessions,
+    bars,
     digest,
     etag,
+    generation,
     random,
-  }: Pick<DailyVersion, 'digest' | 'etag'> & { readonly sessions: readonly number[]; readonly random: Random },
+  }: Pick<DailyVersion, 'digest' | 'etag'> & {
+    readonly bars: Bars;
+    readonly generation: number;
+    readonly random: Random;
+  },
 ): Promise<void> {
   const kind = random.pick(['none', 'right', 'right', 'other files', 'other data', 'other']);
   if (kind === 'none') return;
@@ -110,14 +124,17 @@ async function plantManifest(
   const others: readonly DailyFile[] = daily.slice(1);
   const entry = {
     symbol,
-    firstSession: sessions[0]!,
-    lastSession: sessions.at(-1)!,
-    rows: sessions.length,
-    generation: kind === 'other' ? 7 : 0,
+    firstSession: bars.session[0]!,
+    lastSession: bars.session.at(-1)!,
+    rows: bars.session.length,
+    generation: kind === 'other' ? 7 : generation,
     digest: kind === 'right' ? digest : '0123456789abcdef',
     etag: kind === 'other data' || kind === 'other' ? 'v0' : etag,
     dailyFingerprint: fingerprintDaily(kind === 'other files' || kind === 'other' ? others : daily),
     updatedAt: 0,
   };
+  // Bars that nobody wrote, where they are of another version: whoever takes them makes wrong groups.
+  const recent = kind === 'right' ? bars : barsOf(new Map([...bars.session].map((session) => [session, -1])));
+  if (kind !== 'other files') await updateRecentBars(store, [{ symbol, digest: entry.digest, bars: recent }]);
   await updateManifest(store, [entry]);
 }

@@ -78,6 +78,6 @@ test('a day for a consolidated symbol is GET data, GET new, PUT data, and no LIS
   }
   const { metrics, written } = await consolidate(lake, { now, retentionDays: 100 });
   expect(written).toBe(5);
-  // One GET and one PUT more: the manifest.
-  expect(metrics.requests).toEqual({ ...none, GET: 5 * 2 + 1, PUT: 5 + 1, LIST: 1 });
+  // Two GETs and two PUTs more: the recent bars and the manifest.
+  expect(metrics.requests).toEqual({ ...none, GET: 5 * 2 + 2, PUT: 5 + 2, LIST: 1 });
 });
