@@ -157,6 +157,13 @@ export function release({ buffer, byteLength }: ArrayBufferView): void {
   if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0);
 }
 
+/** {@link release} of all columns of a table. */
+export function releaseColumns({ values }: Columns): void {
+  for (const column of values) {
+    for (const array of 'offsets' in column ? [column.offsets, column.bytes] : [column]) release(array);
+  }
+}
+
 /** Rows `from` (inclusive) to `to` (exclusive), as views where it can be. */
 export function sliceColumns(schema: TableSchema, { values }: Columns, from: number, to: number): Columns {
   const slices = schema.map(({ type }, c) => {

@@ -1,10 +1,25 @@
-import { type BigIntStats, constants } from 'node:fs';
-import { access, type FileHandle, link, mkdir, open, readdir, rename, stat, unlink, utimes } from 'node:fs/promises';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  futimesSync,
+  linkSync,
+  mkdirSync,
+  open as openCallback,
+  openSync,
+  read as readCallback,
+  readdirSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { access, mkdir, open, readdir, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { BatchLayerError } from '../errors.ts';
 import { abortable } from './abortable.ts';
 import { createLockOwner, isDead, type LockOwner, ownerName, withFileLock } from './file-lock.ts';
-import { mapAll } from './map-all.ts';
 import {
   checkConditions,
   checkKey,
@@ -17,9 +32,14 @@ import {
   type PutCall,
 } from './store.ts';
 
+/** Node counts the bytes of a read in 32 bits. */
+const MAX_READ_BYTES = 2 ** 30;
 // Beside the objects, on the same file system, so that a finished file is published by one rename or link.
 const CONTROL = '.batch-layer';
-const CONCURRENT_STATS = 32;
+
+// What may wait for a disk is asynchronous. What only touches names, or memory of the system, is not: there a promise
+// takes ten times as long as the call (bench/NOTES.md), and a job makes tens of thousands of them.
+const [openFile, readFile] = [promisify(openCallback), promisify(readCallback)];
 
 /**
  * A store of plain files below `root`: keys are paths.
@@ -48,15 +68,15 @@ export function fileStore(root: string): ObjectStore {
     return ready;
   };
 
-  async function stage(chunks: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string> {
+  async function stage(chunks: AsyncIterable<Uint8Array>, { isDerived, signal }: PutCall): Promise<string> {
     await prepare();
     const path = `${base}/${CONTROL}/staged/${name}-${++staged}`;
     const file = await open(path, 'wx');
     try {
       for await (const chunk of abortable(chunks, signal)) await file.writeFile(chunk);
-      const now = Math.floor((performance.timeOrigin + performance.now()) * 1000) / 1e6;
+      const now = microseconds();
       await file.utimes(now, now);
-      await file.sync();
+      if (!isDerived) await file.sync();
       return path;
     } catch (error) {
       await unlink(path);
@@ -66,21 +86,50 @@ export function fileStore(root: string): ObjectStore {
     }
   }
 
+  async function stageDerived(body: Uint8Array): Promise<string> {
+    await prepare();
+    const path = `${base}/${CONTROL}/staged/${name}-${++staged}`;
+    const file = openSync(path, 'wx');
+    try {
+      for (let done = 0; done < body.length; ) done += writeSync(file, body, done);
+      const now = microseconds();
+      futimesSync(file, now, now);
+      return path;
+    } catch (error) {
+      unlinkSync(path);
+      throw error;
+    } finally {
+      closeSync(file);
+    }
+  }
+
   async function publish(key: string, from: string, call: PutCall): Promise<string> {
     const path = pathOf(key);
     if (call.ifNoneMatch === undefined) {
       return withFileLock(await prepare(), lockOf(base, key), () => replace(key, path, from, call), call.signal);
     }
-    const etag = etagOf(await stat(from, { bigint: true }));
-    await inFolder(path, () => link(from, path)).catch((error) => {
+    const etag = etagOf(statSync(from, { bigint: true }));
+    await inFolder(path, () => linkSync(from, path), call).catch((error) => {
       throw isCode(error, 'EEXIST') ? conflict(key, undefined, 'of another writer') : error;
     });
-    await unlink(from);
+    unlinkSync(from);
     return etag;
   }
 
+  async function putStaged(key: string, call: PutCall, stageBody: () => Promise<string>): Promise<string> {
+    call.signal?.throwIfAborted();
+    checkKey(key);
+    const from = await stageBody();
+    try {
+      return await publish(key, from, call);
+    } catch (error) {
+      await unlink(from).catch(() => undefined);
+      throw error;
+    }
+  }
+
   async function replace(key: string, path: string, from: string, call: PutCall): Promise<string> {
-    const before = await statOrNone(path);
+    const before = statOrNone(path);
     checkConditions(key, before && etagOf(before), call);
     let after = await stat(from, { bigint: true });
     // Times go in as doubles, which round to a quarter of a microsecond: step on until it is later for certain.
@@ -88,50 +137,37 @@ export function fileStore(root: string): ObjectStore {
       await utimes(from, Number(later) / 1e6, Number(later) / 1e6);
       after = await stat(from, { bigint: true });
     }
-    await inFolder(path, () => rename(from, path));
+    await inFolder(path, () => rename(from, path), call);
     return etagOf(after);
   }
 
   const store: ObjectStore = {
     async get(key, { signal } = {}) {
       return withFile(key, pathOf(key), signal, async (file, stats) => {
-        const { buffer, byteOffset, byteLength } = await file.readFile();
-        return { body: new Uint8Array(buffer, byteOffset, byteLength), etag: etagOf(stats) };
+        return { body: await readRange(file, 0, Number(stats.size)), etag: etagOf(stats) };
       });
     },
     async getRange(key, { start, end, ifMatch, signal }) {
       return withFile(key, pathOf(key), signal, async (file, stats) => {
         checkConditions(key, etagOf(stats), { ifMatch });
-        const length = Math.max(0, Math.min(end, Number(stats.size)) - start);
-        const { bytesRead, buffer } = await file.read(new Uint8Array(length), 0, length, start);
-        return buffer.subarray(0, bytesRead);
+        return readRange(file, start, Math.min(end, Number(stats.size)));
       });
     },
     async head(key, { signal } = {}) {
       signal?.throwIfAborted();
-      const stats = await statOrNone(pathOf(key));
+      const stats = statOrNone(pathOf(key));
       if (stats === undefined) throw notFound(key);
       return { key, size: Number(stats.size), etag: etagOf(stats) };
     },
     async put(key, body, call = {}) {
-      return store.putStream(key, toAsync(body), call);
+      return putStaged(key, call, () => (call.isDerived ? stageDerived(body) : stage(toAsync(body), call)));
     },
-    async putStream(key, chunks, call = {}) {
-      call.signal?.throwIfAborted();
-      checkKey(key);
-      const from = await stage(chunks, call.signal);
-      try {
-        return await publish(key, from, call);
-      } catch (error) {
-        await unlink(from).catch(() => undefined);
-        throw error;
-      }
-    },
+    putStream: (key, chunks, call = {}) => putStaged(key, call, () => stage(chunks, call)),
     async delete(key, { ifMatch, signal } = {}) {
       signal?.throwIfAborted();
       const path = pathOf(key);
       const remove = async () => {
-        const found = await statOrNone(path);
+        const found = statOrNone(path);
         if (!found) return;
         checkConditions(key, etagOf(found), { ifMatch });
         await unlink(path);
@@ -152,24 +188,26 @@ async function* toAsync(body: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 async function* walk(base: string, folder: string, prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
-  const entries = await readdir(`${base}/${folder}`, { withFileTypes: true }).catch((error) => {
-    if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return [];
-    throw error;
-  });
   // A folder's keys go on with `/`: sorted with it, the walk is in the order of whole keys (symbol=BRK.B/ < symbol=BRK/).
-  const names = entries
+  const names = entriesOf(`${base}/${folder}`)
     .map((entry) => ({ key: `${folder}${entry.name}${entry.isDirectory() ? '/' : ''}`, isFile: entry.isFile() }))
     .sort((a, b) => (a.key < b.key ? -1 : 1));
-  const statOne = ({ key, isFile }: (typeof names)[number]) =>
-    isFile && key.startsWith(prefix) ? statOrNone(`${base}/${key}`) : Promise.resolve(undefined);
-  const found = await mapAll(names, statOne, { concurrency: CONCURRENT_STATS, signal });
-  for (const [i, { key, isFile }] of names.entries()) {
+  for (const { key, isFile } of names) {
     signal?.throwIfAborted();
-    const stats = found[i];
+    const stats = isFile && key.startsWith(prefix) ? statOrNone(`${base}/${key}`) : undefined;
     if (stats) yield { key, size: Number(stats.size), etag: etagOf(stats) };
     if (!isFile && key !== `${CONTROL}/` && (key.startsWith(prefix) || prefix.startsWith(key))) {
       yield* walk(base, key, prefix, signal);
     }
+  }
+}
+
+function entriesOf(folder: string) {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (error) {
+    if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return [];
+    throw error;
   }
 }
 
@@ -209,31 +247,48 @@ async function withFile<T>(
   key: string,
   path: string,
   signal: AbortSignal | undefined,
-  work: (file: FileHandle, stats: BigIntStats) => Promise<T>,
+  work: (file: number, stats: BigIntStats) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted();
-  const file = await open(path, 'r').catch((error) => {
+  const file = await openFile(path, 'r').catch((error) => {
     throw isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR') ? notFound(key, error) : error;
   });
   try {
-    return await work(file, await file.stat({ bigint: true }));
+    return await work(file, fstatSync(file, { bigint: true }));
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 
+/** Bytes `start` (inclusive) to `end` (exclusive) of a file, fewer where it ends before. */
+async function readRange(file: number, start: number, end: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(Math.max(0, end - start));
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesRead } = await readFile(
+      file,
+      bytes,
+      done,
+      Math.min(bytes.length - done, MAX_READ_BYTES),
+      start + done,
+    );
+    if (bytesRead === 0) return bytes.subarray(0, done);
+    done += bytesRead;
+  }
+  return bytes;
+}
+
 // Makes the folder where it is missing; the new entry, and those of new folders, are durable when this returns.
-async function inFolder(path: string, work: () => Promise<void>): Promise<void> {
+async function inFolder(path: string, work: () => void | Promise<void>, { isDerived }: PutCall): Promise<void> {
   let top = dirname(path);
   try {
     await work();
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error;
-    const made = await mkdir(dirname(path), { recursive: true });
+    const made = mkdirSync(dirname(path), { recursive: true });
     if (made) top = dirname(made);
     await work();
   }
-  for (let folder = dirname(path); ; folder = dirname(folder)) {
+  for (let folder = dirname(path); !isDerived; folder = dirname(folder)) {
     await syncFolder(folder);
     if (folder === top) return;
   }
@@ -244,12 +299,14 @@ async function syncFolder(path: string): Promise<void> {
   await folder.sync().finally(() => folder.close());
 }
 
-async function statOrNone(path: string): Promise<BigIntStats | undefined> {
-  const stats = await stat(path, { bigint: true }).catch((error) => {
-    if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return undefined;
-    throw error;
-  });
+function statOrNone(path: string): BigIntStats | undefined {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
   return stats?.isFile() ? stats : undefined;
+}
+
+/** Now, in seconds, to the microsecond. */
+function microseconds(): number {
+  return Math.floor((performance.timeOrigin + performance.now()) * 1000) / 1e6;
 }
 
 function etagOf(stats: BigIntStats): string {

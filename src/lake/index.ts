@@ -3,12 +3,22 @@ export type { ColumnSpec, ColumnType, TableSchema } from './columns.ts';
 export { type ConsolidateOptions, type ConsolidateResult, consolidate } from './consolidate.ts';
 export { type Consolidated, readConsolidated } from './consolidated.ts';
 export { fileStore } from './file-store.ts';
-export { BRONZE_PREFIX, checkpointKey, dailyKey, dataKey, MANIFEST_KEY, silverKey, silverPrefix } from './keys.ts';
+export {
+  BRONZE_PREFIX,
+  checkpointKey,
+  dailyKey,
+  dataKey,
+  MANIFEST_KEY,
+  RECENT_BARS_KEY,
+  silverKey,
+  silverPrefix,
+} from './keys.ts';
 export { type Manifest, type ManifestEntry, readManifest } from './manifest.ts';
 export { memoryStore } from './memory-store.ts';
 export { openStore } from './open-store.ts';
 export { readBars } from './read-bars.ts';
 export { type S3StoreOptions, s3Store } from './s3-store.ts';
+export { isInShard, parseShard, type Shard } from './shard.ts';
 export { GROUP_STREAM_SCHEMA, SILVER_SCHEMA } from './silver.ts';
 export type {
   DeleteCall,

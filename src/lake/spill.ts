@@ -1,14 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { concatBytes } from './columns.ts';
+import { openTemporaryFile, type TemporaryFile } from './temporary-file.ts';
 
 const WORD_BYTES = 8;
 const FIRST_ROWS = 16;
 const WRITE_BYTES = 4 * 2 ** 20;
-/** Node counts the bytes of a write in 32 bits. */
-const MAX_WRITE_BYTES = 2 ** 30;
 
 /** Rows sorted into partitions, in memory as long as they fit and in a temporary file beyond. */
 export interface Spill {
@@ -42,16 +37,8 @@ interface Partition {
 export function openSpill({ words, maxBytes }: { readonly words: number; readonly maxBytes: number }): Spill {
   const partitions = new Map<number, Partition>();
   let allocated = 0;
-  let file: FileHandle | undefined;
+  let file: TemporaryFile | undefined;
   let end = 0;
-
-  const openFile = async (): Promise<FileHandle> => {
-    const path = join(tmpdir(), `batch-layer-${randomUUID()}.spill`);
-    const opened = await open(path, 'wx+', 0o600);
-    // Nameless from now on: gone with its handle, however the process ends.
-    await unlink(path);
-    return opened;
-  };
 
   return {
     append(id, row) {
@@ -71,9 +58,8 @@ export function openSpill({ words, maxBytes }: { readonly words: number; readonl
     },
     isFull: () => allocated >= maxBytes,
     async flush() {
-      file ??= await openFile();
+      file ??= await openTemporaryFile();
       const buffers: Uint8Array[] = [];
-      const from = end;
       for (const partition of partitions.values()) {
         const bytes = partition.length * WORD_BYTES;
         if (bytes === 0) continue;
@@ -83,7 +69,7 @@ export function openSpill({ words, maxBytes }: { readonly words: number; readonl
         partition.length = 0;
         end += bytes;
       }
-      await writeFully(file, buffers, from);
+      await writeGathered(file, buffers);
       allocated = 0;
     },
     partitions: () => [...partitions.keys()].sort((a, b) => a - b),
@@ -95,7 +81,7 @@ export function openSpill({ words, maxBytes }: { readonly words: number; readonl
       const rows = new Float64Array(spilled / WORD_BYTES + length);
       let at = 0;
       for (const extent of extents) {
-        await readFully(file!, new Uint8Array(rows.buffer, at, extent.bytes), extent.at);
+        await file!.read(new Uint8Array(rows.buffer, at, extent.bytes), extent.at);
         at += extent.bytes;
       }
       rows.set(buffer.subarray(0, length), spilled / WORD_BYTES);
@@ -110,29 +96,13 @@ export function openSpill({ words, maxBytes }: { readonly words: number; readonl
 }
 
 /** Writes buffers one after the other, small ones gathered into large writes. */
-async function writeFully(file: FileHandle, buffers: readonly Uint8Array[], position: number): Promise<void> {
-  let at = position;
+async function writeGathered(file: TemporaryFile, buffers: readonly Uint8Array[]): Promise<void> {
   for (let i = 0; i < buffers.length; ) {
     const gathered: Uint8Array[] = [];
     for (let bytes = 0; i < buffers.length && bytes < WRITE_BYTES; i++) {
       gathered.push(buffers[i]!);
       bytes += buffers[i]!.length;
     }
-    const chunk = concatBytes(gathered);
-    for (let done = 0; done < chunk.length; ) {
-      const length = Math.min(chunk.length - done, MAX_WRITE_BYTES);
-      const { bytesWritten } = await file.write(chunk, done, length, at);
-      done += bytesWritten;
-      at += bytesWritten;
-    }
-  }
-}
-
-async function readFully(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    const length = Math.min(bytes.length - done, MAX_WRITE_BYTES);
-    const { bytesRead } = await file.read(bytes, done, length, position + done);
-    if (bytesRead === 0) throw new Error('temporary file is shorter than what was written to it');
-    done += bytesRead;
+    await file.append(concatBytes(gathered));
   }
 }

@@ -16,6 +16,7 @@ export interface ObjectInfo {
 
 /** A whole object, and the version that was read. */
 export interface StoredObject {
+  /** The caller's own: it may be changed, and given back. */
   readonly body: Uint8Array;
   readonly etag: string;
 }
@@ -58,6 +59,11 @@ export interface PutCall extends StoreCall {
    * condition broken can tell whether it was by itself.
    */
   readonly writeId?: string | undefined;
+  /**
+   * The object can be made again, and who reads it would notice damage: a store need not wait until a crash of the machine
+   * could not take it. It appears whole all the same.
+   */
+  readonly isDerived?: boolean | undefined;
 }
 
 export interface DeleteCall extends StoreCall {

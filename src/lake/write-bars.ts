@@ -3,7 +3,7 @@ import { PassThrough, Writable } from 'node:stream';
 import type { RecordBatch } from 'apache-arrow';
 import { fromRecordBatch } from './arrow.ts';
 import { BRONZE_SCHEMA } from './bronze.ts';
-import { type Columns, concatColumns, release, sliceColumns, type TableSchema } from './columns.ts';
+import { type Columns, concatColumns, releaseColumns, sliceColumns, type TableSchema } from './columns.ts';
 import { createEncoder, ROW_GROUP_ROWS } from './parquet-encode.ts';
 import { schemaOf } from './silver.ts';
 import type { ObjectStore, PutCall } from './store.ts';
@@ -80,9 +80,4 @@ export function writeBars(store: ObjectStore, key: string, { codec, ...call }: W
       );
     },
   });
-}
-
-function releaseColumns({ values }: Columns): void {
-  for (const column of values)
-    for (const array of 'offsets' in column ? [column.offsets, column.bytes] : [column]) release(array);
 }
