@@ -1,51 +1,37 @@
 // npm run bench:consolidate: one new daily file of every symbol merged into its data.parquet, on files and on S3.
-import { cp, rm } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
-import { allocateBars, type Bars } from '../src/bars.ts';
-import { writeDaily } from '../src/ingest/daily-writer.ts';
+import { rm } from 'node:fs/promises';
 import { type ConsolidateResult, consolidate } from '../src/lake/consolidate.ts';
 import { fileStore } from '../src/lake/file-store.ts';
-import { BRONZE_PREFIX } from '../src/lake/keys.ts';
-import { mapAll } from '../src/lake/map-all.ts';
-import { s3Store } from '../src/lake/s3-store.ts';
 import type { ObjectStore } from '../src/lake/store.ts';
-import { listSymbols } from '../src/lake/symbol-files.ts';
 import { textTable } from '../src/runtime/text-table.ts';
-import { sessionFrom } from '../src/session.ts';
-import { startS3 } from '../test/support/s3/server.ts';
-import { describeMachine, MARKET, median, prepareLake } from './market.ts';
+import { describeMachine, median, ROUNDS } from './contest.ts';
+import {
+  addSessions,
+  eveningOf,
+  LAST_SESSION,
+  linkLake,
+  MARKET,
+  prepareLake,
+  symbolsOf,
+  weekdaysAfter,
+} from './market.ts';
+import { startBucket, uploadLake } from './s3.ts';
 
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
 /** Daily files that are there, and applied, before the first round. */
 const APPLIED = 5;
 /** The old consolidator: 5,419 symbols in 8.5 minutes. */
 const SEEDS_SYMBOLS_PER_SECOND = 10.6;
 
-const today = sessionFrom(MARKET.lastDate);
-const now = () => today * 86_400_000 + 72_000_000;
-
-function newBars(from: number, length: number): Bars {
-  const bars = allocateBars(length);
-  bars.session.forEach((_, i) => {
-    bars.session[i] = today + from + i;
-    for (const values of [bars.open, bars.high, bars.low, bars.close]) values[i] = 100 + i / 4;
-    bars.volume[i] = 1000;
-  });
-  return bars;
-}
-
-async function writeSessions(store: ObjectStore, symbols: readonly string[], from: number, length: number) {
-  await mapAll(symbols, (symbol) => writeDaily(store, symbol, newBars(from, length)), { concurrency: 16 });
-}
+const now = () => eveningOf(LAST_SESSION);
 
 async function measure(store: ObjectStore): Promise<readonly { seconds: number; result: ConsolidateResult }[]> {
-  const symbols: string[] = [];
-  for await (const { symbol } of listSymbols(store)) symbols.push(symbol);
-  await writeSessions(store, symbols, 1, APPLIED);
+  const symbols = await symbolsOf(store);
+  const sessions = weekdaysAfter(LAST_SESSION, APPLIED + ROUNDS);
+  await addSessions(store, symbols, sessions.slice(0, APPLIED));
   await consolidate(store, { now, maxWorkers: 10 });
   const rounds = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    await writeSessions(store, symbols, APPLIED + 1 + round, 1);
+  for (const session of sessions.slice(APPLIED)) {
+    await addSessions(store, symbols, [session]);
     const started = performance.now();
     const result = await consolidate(store, { now, maxWorkers: 10 });
     rounds.push({ seconds: (performance.now() - started) / 1000, result });
@@ -55,9 +41,7 @@ async function measure(store: ObjectStore): Promise<readonly { seconds: number; 
 }
 
 async function onFiles(market: string) {
-  const folder = fileURLToPath(new URL('.data/consolidate', import.meta.url));
-  await rm(folder, { recursive: true, force: true });
-  await cp(`${market}/bronze`, `${folder}/bronze`, { recursive: true });
+  const folder = await linkLake(market, 'consolidate');
   try {
     return await measure(fileStore(folder));
   } finally {
@@ -66,15 +50,9 @@ async function onFiles(market: string) {
 }
 
 async function onS3(market: string) {
-  const { endpoint, region, credentials, stop } = await startS3();
+  const { store, stop } = await startBucket();
   try {
-    const { CreateBucketCommand, S3Client } = await import('@aws-sdk/client-s3');
-    const options = { endpoint, region, credentials, forcePathStyle: true } as const;
-    await new S3Client(options).send(new CreateBucketCommand({ Bucket: 'bench' }));
-    const store = s3Store({ ...options, bucket: 'bench' });
-    const source = fileStore(market);
-    const copy = async ({ key }: { readonly key: string }) => store.put(key, (await source.get(key)).body);
-    await mapAll(source.list(BRONZE_PREFIX), copy, { concurrency: 16 });
+    await uploadLake(market, store);
     return await measure(store);
   } finally {
     await stop();

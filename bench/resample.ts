@@ -1,19 +1,20 @@
-// npm run bench:resample: consolidated bars to silver month files, whole processes, ours beside DuckDB.
-import { execFileSync } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+// npm run bench:resample: consolidated bars to silver month files, whole processes: ours, DuckDB, Polars.
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
+import { consolidate } from '../src/lake/consolidate.ts';
 import { fileStore } from '../src/lake/file-store.ts';
+import { PROCESSING_PREFIX } from '../src/lake/keys.ts';
 import { INTERVALS } from '../src/resample/kernel.ts';
 import { resample } from '../src/resample/resample.ts';
 import { textTable } from '../src/runtime/text-table.ts';
+import { alternate, describeMachine, median, peakRssMb, ROUNDS, runProcess } from './contest.ts';
 import { copyToMonths, numberedTable, seedsSql, tunedSql } from './duckdb-sql.ts';
-import { describeMachine, MARKET, median, prepareLake } from './market.ts';
+import { eveningOf, LAST_SESSION, linkLake, MARKET, prepareLake } from './market.ts';
 
-const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 3);
-
+const OURS = 'batch-layer';
 const contestants: Record<string, (lake: string) => Promise<unknown>> = {
-  'batch-layer': (lake) => resample(fileStore(lake), { forceFull: true }),
+  [OURS]: (lake) => resample(fileStore(lake), { forceFull: true }),
   'DuckDB tuned, 2 threads': (lake) =>
     withDuckDB(async (run) => {
       await run(numberedTable(sourceOf(lake)));
@@ -23,6 +24,11 @@ const contestants: Record<string, (lake: string) => Promise<unknown>> = {
     withDuckDB(async (run) => {
       for (const n of INTERVALS) await run(copyToMonths(seedsSql(sourceOf(lake), n), lake, n));
     }),
+  'Polars, 2 threads, WITHOUT writing': async (lake) => {
+    const { groupFrame, numberFrame, readFrame } = await import('./polars.ts');
+    const numbered = numberFrame(readFrame(lake));
+    for (const n of INTERVALS) groupFrame(numbered, n);
+  },
 };
 
 function sourceOf(lake: string): string {
@@ -34,39 +40,49 @@ async function withDuckDB(work: (run: (sql: string) => Promise<unknown>) => Prom
   await work((sql) => connection.run(sql));
 }
 
-const [lake, chosen] = process.argv.slice(2);
-if (lake && chosen) {
-  await contestants[chosen]!(lake);
-  console.log(process.resourceUsage().maxRSS);
+/** Number of files below a folder, and what they take on the disk. */
+async function sizeOf(folder: string): Promise<{ readonly files: number; readonly mb: number }> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const stats = await Promise.all(files.map((file) => stat(join(file.parentPath, file.name))));
+  return { files: files.length, mb: stats.reduce((sum, { blocks }) => sum + blocks * 512, 0) / 2 ** 20 };
+}
+
+async function measure(lake: string, name: string) {
+  await rm(`${lake}/silver`, { recursive: true, force: true });
+  for (const name of await readdir(`${lake}/${PROCESSING_PREFIX}`))
+    if (name.startsWith('silver_')) await rm(`${lake}/${PROCESSING_PREFIX}${name}`);
+  // DuckDB makes the partitions but not the folder above them.
+  await mkdir(`${lake}/silver`);
+  const { seconds, rssMb } = runProcess<{ readonly rssMb: number }>(import.meta.url, [lake, name]);
+  return { seconds, rssMb, ...(await sizeOf(`${lake}/silver`)) };
+}
+
+const [chosenLake, chosen] = process.argv.slice(2);
+if (chosenLake && chosen) {
+  await contestants[chosen]!(chosenLake);
+  console.log(JSON.stringify({ rssMb: peakRssMb() }));
 } else {
-  const folder = await prepareLake();
-  const results = new Map(
-    Object.keys(contestants).map((name) => [name, { seconds: [] as number[], rssMb: [] as number[] }]),
-  );
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, { seconds, rssMb }] of results) {
-      await rm(`${folder}/silver`, { recursive: true, force: true });
-      await rm(`${folder}/processing_metadata`, { recursive: true, force: true });
-      // DuckDB makes the partitions but not the folder above them.
-      await mkdir(`${folder}/silver`);
-      const started = performance.now();
-      const maxRss = execFileSync(process.execPath, [fileURLToPath(import.meta.url), folder, name], {
-        encoding: 'utf8',
-      });
-      seconds.push((performance.now() - started) / 1000);
-      rssMb.push(Number(maxRss) / 1024);
-    }
-  }
-  const ours = median(results.get('batch-layer')!.seconds);
-  console.log(await describeMachine());
+  const lake = await linkLake(await prepareLake(), 'resample');
+  await consolidate(fileStore(lake), { now: () => eveningOf(LAST_SESSION) });
+  const names = Object.keys(contestants);
+  const results = await alternate(Object.fromEntries(names.map((name) => [name, () => measure(lake, name)])));
+  await rm(lake, { recursive: true });
+  const { POLARS } = await import('./polars.ts');
+  const ours = median(results.get(OURS)!.map(({ seconds }) => seconds));
+  console.log(await describeMachine(POLARS));
   console.log(
-    `${MARKET.bars.toLocaleString('en-US')} bars of ${MARKET.symbols} symbols, intervals ${INTERVALS}; whole processes, medians of ${ROUNDS}, alternating\n`,
+    `${MARKET.bars.toLocaleString('en-US')} bars of ${MARKET.symbols} symbols, intervals ${INTERVALS}; whole processes, page cache warm, medians of ${ROUNDS}, alternating\n`,
   );
   console.log(
     textTable([
-      ['what', 'median s', 'times ours', 'peak RSS MB'],
-      ...[...results].map(([name, { seconds, rssMb }]) => {
-        return [name, median(seconds).toFixed(2), (median(seconds) / ours).toFixed(2), Math.round(Math.max(...rssMb))];
+      ['what', 'median s', 'times ours', 'peak RSS MB', 'files', 'MB on disk'],
+      ...[...results].map(([name, rounds]) => {
+        const seconds = median(rounds.map((round) => round.seconds));
+        const rssMb = Math.max(...rounds.map((round) => round.rssMb));
+        const { files, mb } = rounds.at(-1)!;
+        const written = files > 0 ? [files, Math.round(mb)] : ['none', ''];
+        return [name, seconds.toFixed(2), (seconds / ours).toFixed(2), Math.round(rssMb), ...written];
       }),
     ]),
   );

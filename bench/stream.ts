@@ -1,5 +1,4 @@
 // npm run bench:stream: one file of 10 million bars, read → resample → write as streams, on files and on S3.
-import { execFileSync } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -8,13 +7,14 @@ import { toRecordBatch } from '../src/lake/arrow.ts';
 import { BRONZE_SCHEMA, barsToColumns } from '../src/lake/bronze.ts';
 import { openStore } from '../src/lake/open-store.ts';
 import { readBars } from '../src/lake/read-bars.ts';
-import { withMetrics } from '../src/lake/with-metrics.ts';
+import { type StoreMetrics, withMetrics } from '../src/lake/with-metrics.ts';
 import { writeBars } from '../src/lake/write-bars.ts';
 import { resampleTransform } from '../src/resample/transform.ts';
 import { syntheticMarket } from '../src/runtime/synthetic-market.ts';
 import { textTable } from '../src/runtime/text-table.ts';
-import { startS3 } from '../test/support/s3/server.ts';
-import { describeMachine, MARKET } from './market.ts';
+import { describeMachine, peakRssMb, runProcess } from './contest.ts';
+import { MARKET } from './market.ts';
+import { startBucket } from './s3.ts';
 
 const SOURCE = 'bars.parquet';
 const [url, step] = process.argv.slice(2);
@@ -25,11 +25,10 @@ function* batches() {
   }
 }
 
-/** One step in a process of its own, so that its peak memory is its own. */
-function run(lake: string, name: string, env = {}) {
-  const args = [fileURLToPath(import.meta.url), lake, name];
-  const env_ = { ...process.env, ...env };
-  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', env: env_ }));
+interface Measured {
+  readonly seconds: number;
+  readonly rssMb: number;
+  readonly metrics: StoreMetrics;
 }
 
 if (url) {
@@ -44,24 +43,15 @@ if (url) {
       writeBars(store, 'groups.parquet', { ifNoneMatch: '*' }),
     );
   const seconds = (performance.now() - started) / 1000;
-  console.log(JSON.stringify({ seconds, rssMb: process.resourceUsage().maxRSS / 1024, metrics: store.metrics() }));
+  console.log(JSON.stringify({ seconds, rssMb: peakRssMb(), metrics: store.metrics() }));
 } else {
   const folder = fileURLToPath(new URL('.data/stream', import.meta.url));
-  const { endpoint, region, credentials, stop } = await startS3();
+  const { url: bucket, env, stop } = await startBucket();
   const rows: (string | number)[][] = [];
   try {
-    const { CreateBucketCommand, S3Client } = await import('@aws-sdk/client-s3');
-    const client = new S3Client({ endpoint, region, credentials, forcePathStyle: true });
-    await client.send(new CreateBucketCommand({ Bucket: 'bench' }));
-    const env = {
-      AWS_ENDPOINT_URL_S3: endpoint,
-      AWS_REGION: region,
-      AWS_ACCESS_KEY_ID: credentials.accessKeyId,
-      AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
-    };
-    for (const [name, lake] of Object.entries({ files: `file:${folder}`, S3: 's3://bench/stream' })) {
+    for (const [name, lake] of Object.entries({ files: `file:${folder}`, S3: bucket })) {
       for (const part of ['write', 'resample', 'close']) {
-        const { seconds, rssMb, metrics } = run(lake, part, env);
+        const { seconds, rssMb, metrics } = runProcess<Measured>(import.meta.url, [lake, part], env);
         const { GET, HEAD, PUT, POST, DELETE } = metrics.requests;
         const [read, written] = [metrics.bytesRead, metrics.bytesWritten].map((bytes) => Math.round(bytes / 2 ** 20));
         rows.push([name, part, seconds.toFixed(1), Math.round(rssMb), GET, HEAD, PUT, POST, DELETE, read!, written!]);
