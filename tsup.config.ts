@@ -6,6 +6,7 @@ export default defineConfig({
     'src/ingest/index.ts',
     'src/lake/index.ts',
     'src/resample/index.ts',
+    'src/resample/resample-worker.ts',
     'src/runtime/index.ts',
     'src/runtime/cli.ts',
   ],

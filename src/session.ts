@@ -44,6 +44,11 @@ export function formatMonth(month: number): string {
   return `${String(Math.floor(month / 12)).padStart(4, '0')}${String((month % 12) + 1).padStart(2, '0')}`;
 }
 
+/** The month ({@link monthOf}) that YYYYMM names. */
+export function parseMonth(name: string): number {
+  return Number(name.slice(0, 4)) * 12 + Number(name.slice(4)) - 1;
+}
+
 const newYork = new Intl.DateTimeFormat('en-CA', {
   timeZone: 'America/New_York',
   year: 'numeric',

@@ -1,52 +1,60 @@
 import { z } from 'zod';
-import { BatchLayerError, hasCode } from '../errors.ts';
+import { BatchLayerError } from '../errors.ts';
 import { parseJson } from '../json.ts';
 import { digestText } from '../lake/digest.ts';
 import { checkpointKey } from '../lake/keys.ts';
+import { type Shard, sameShard, WHOLE } from '../lake/shard.ts';
 import { type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
 import { isSymbol } from '../symbol.ts';
 
-/** A century of months and every symbol missing are less than half of it. */
-const MAX_BYTES = 2 * 2 ** 20;
+/** A century of months and 50,000 symbols are less than half of it. */
+const MAX_BYTES = 16 * 2 ** 20;
 const MAX_ISSUES = 3;
 const MAX_DESCRIPTION = 500;
 const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
 const date = z.iso.date();
+const month = z.string().regex(/^\d{6}$/);
+const symbol = z.string().refine(isSymbol);
 
 const document = z.strictObject({
-  version: z.literal(2),
+  version: z.literal(3),
   interval: z.int().min(1),
+  /** Which part of all symbols it is about: everything is shard 0 of 1. */
+  shard: z.strictObject({ index: z.int().min(0), count: z.int().min(1) }),
   /** Fencing number: raised by every run that begins. */
   epoch: z.int().min(1),
-  /** `running`: begun and not (yet) committed; the figures below are those of the last commit. */
+  /** `running`: begun and not (yet) committed; what follows is that of the last commit, but for `writing`. */
   state: z.enum(['running', 'committed']),
   bars: z.int().min(0),
   groups: z.int().min(0),
   firstDate: date.nullable(),
   lastDate: date.nullable(),
   /** Symbols that could not be read: their groups are those of an earlier run, or none. */
-  missing: z.array(z.string().refine(isSymbol)),
+  missing: z.array(symbol),
+  /** Months that are behind, because a run was told not to rewrite them: the next one that may does. */
+  deferred: z.array(month),
+  /** Months that runs which have not committed may be writing. */
+  writing: z.array(month),
   /** Month files by month (YYYYMM). */
-  files: z.record(
-    z.string().regex(/^\d{6}$/),
-    z.strictObject({ rows: z.int().min(1), digest: hex16, etag: z.string().min(1).max(200) }),
-  ),
+  files: z.record(month, z.strictObject({ rows: z.int().min(1), digest: hex16, etag: z.string().min(1).max(200) })),
+  /** What the groups were made of: bars, first and last session, and generation of each symbol. */
+  symbols: z.record(symbol, z.string().regex(/^[1-9]\d* \d{4}-\d{2}-\d{2} \d{4}-\d{2}-\d{2} \d+$/)),
   /** Of all the rest: {@link digestOf}. */
   digest: hex16,
 });
 
-/** State of one interval's silver: a readable JSON document. */
+/** State of one interval's silver, or of a shard of it: a readable JSON document. */
 export type Checkpoint = Omit<z.infer<typeof document>, 'digest'>;
 export type MonthFile = Checkpoint['files'][string];
 
-/** A claim on an interval: runs with a lower epoch are fenced off from now on. */
-export interface Claim {
+/** A checkpoint, and the version it was read from or written as. */
+export interface StoredCheckpoint {
   readonly checkpoint: Checkpoint;
   readonly etag: string;
 }
 
 /**
- * Reads an interval's checkpoint.
+ * Reads the checkpoint of an interval, or of a shard of it.
  *
  * @returns `undefined` where there is none
  * @throws BatchLayerError `CorruptObject` where it is damaged or of an unknown version
@@ -54,9 +62,9 @@ export interface Claim {
 export async function readCheckpoint(
   store: ObjectStore,
   interval: number,
-  call?: StoreCall,
-): Promise<Claim | undefined> {
-  const key = checkpointKey(interval);
+  { shard = WHOLE, ...call }: StoreCall & { readonly shard?: Shard } = {},
+): Promise<StoredCheckpoint | undefined> {
+  const key = checkpointKey(interval, shard);
   const object = await orNone(store.get(key, call));
   if (object === undefined) return undefined;
   try {
@@ -65,6 +73,7 @@ export async function readCheckpoint(
     const { digest, ...checkpoint } = document.parse(parseJson(text));
     if (digest !== digestOf(checkpoint)) throw new Error(`digest ${digest}: expected ${digestOf(checkpoint)}`);
     if (checkpoint.interval !== interval) throw new Error(`of interval ${checkpoint.interval}: expected ${interval}`);
+    if (!sameShard(checkpoint.shard, shard)) throw new Error(`of another shard (${checkpoint.shard.index})`);
     return { checkpoint, etag: object.etag };
   } catch (error) {
     throw new BatchLayerError(
@@ -73,36 +82,6 @@ export async function readCheckpoint(
       { cause: error },
     );
   }
-}
-
-/**
- * Commit point: the checkpoint, over the version this run claimed.
- *
- * @throws BatchLayerError `Fenced` where another run has claimed the interval meanwhile
- */
-export async function commitCheckpoint(
-  store: ObjectStore,
-  claim: Claim,
-  figures: Omit<Checkpoint, 'version' | 'interval' | 'epoch' | 'state'>,
-  { signal }: StoreCall = {},
-): Promise<void> {
-  try {
-    const checkpoint: Checkpoint = { ...claim.checkpoint, ...figures, state: 'committed' };
-    await putCheckpoint(store, checkpoint, { ifMatch: claim.etag, signal });
-  } catch (error) {
-    if (!hasCode(error, 'Conflict')) throw error;
-    throw fenced(checkpointKey(claim.checkpoint.interval), claim.checkpoint.epoch, error);
-  }
-}
-
-/**
- * Checks that a run's claim still stands.
- *
- * @throws BatchLayerError `Fenced` where another run has claimed the interval
- */
-export async function checkClaim(store: ObjectStore, { checkpoint, etag }: Claim, call?: StoreCall): Promise<void> {
-  const key = checkpointKey(checkpoint.interval);
-  if ((await orNone(store.head(key, call)))?.etag !== etag) throw fenced(key, checkpoint.epoch);
 }
 
 /** The error of a run that another one has taken over from. */
@@ -116,7 +95,7 @@ export function putCheckpoint(
   checkpoint: Checkpoint,
   call: StoreCall & { readonly ifMatch?: string; readonly ifNoneMatch?: '*' },
 ): Promise<string> {
-  return store.put(checkpointKey(checkpoint.interval), encodeCheckpoint(checkpoint), call);
+  return store.put(checkpointKey(checkpoint.interval, checkpoint.shard), encodeCheckpoint(checkpoint), call);
 }
 
 /** A checkpoint as it is stored: JSON, with a digest. */
@@ -138,9 +117,10 @@ function sortKeys(value: unknown): unknown {
 }
 
 /** The checkpoint before the first run. */
-export function emptyCheckpoint(interval: number): Checkpoint {
-  const figures = { bars: 0, groups: 0, firstDate: null, lastDate: null, missing: [], files: {} };
-  return { version: 2, interval, epoch: 1, state: 'running', ...figures };
+export function emptyCheckpoint(interval: number, shard: Shard = WHOLE): Checkpoint {
+  const figures = { bars: 0, groups: 0, firstDate: null, lastDate: null };
+  const lists = { missing: [], deferred: [], writing: [], files: {}, symbols: {} };
+  return { version: 3, interval, shard, epoch: 0, state: 'committed', ...figures, ...lists };
 }
 
 function describe(error: unknown): string {

@@ -1,53 +1,60 @@
 import { hasCode } from '../errors.ts';
 import { checkpointKey } from '../lake/keys.ts';
 import { conditionOf, type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
-import { type Checkpoint, type Claim, emptyCheckpoint, putCheckpoint, readCheckpoint } from './checkpoint.ts';
-import { highestEpoch } from './month-files.ts';
+import { formatMonth } from '../session.ts';
+import { type Checkpoint, fenced, putCheckpoint, type StoredCheckpoint } from './checkpoint.ts';
+import type { IntervalState } from './interval-state.ts';
 
-const MAX_ATTEMPTS = 10;
-const READS_BEFORE_FORCE = 2;
+/** A claim on an interval: runs with a lower epoch are fenced off from now on. */
+export type Claim = StoredCheckpoint;
 
 /**
- * Begins a run: takes the next epoch by compare-and-swap, above that of the checkpoint and, where there is none (or it is
- * not to be believed), above any that the month files carry.
+ * Begins to write: takes the next epoch, by compare-and-swap on the checkpoint that the run was planned on, and tells which
+ * months will be written. A run that takes over from one that has not committed writes its months too, changed or not: each
+ * then has another version, so that what the earlier run sent and has not arrived is refused.
  *
- * @param force take the interval over also from a damaged checkpoint, or one that is older than the files
- * @throws BatchLayerError `CorruptObject` for a damaged checkpoint, unless forced
+ * @throws BatchLayerError `Conflict` where another run was faster: plan again
  */
-export async function claimEpoch(
+export async function claimInterval(
   store: ObjectStore,
-  interval: number,
-  { force = false, signal }: StoreCall & { readonly force?: boolean } = {},
+  { checkpoint, etag, nextEpoch }: IntervalState,
+  { months, signal }: StoreCall & { readonly months: readonly number[] },
 ): Promise<Claim> {
-  for (let attempt = 1; ; attempt++) {
-    const found = await findCheckpoint(store, interval, { force, signal });
-    const known = found?.checkpoint?.epoch ?? 0;
-    const isCertain = found?.checkpoint !== undefined && !force;
-    const highest = isCertain ? known : Math.max(known, await highestEpoch(store, interval, { signal }));
-    const before = found?.checkpoint ?? emptyCheckpoint(interval);
-    const checkpoint: Checkpoint = { ...before, epoch: highest + 1, state: 'running' };
-    try {
-      return { checkpoint, etag: await putCheckpoint(store, checkpoint, { ...conditionOf(found?.etag), signal }) };
-    } catch (error) {
-      if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
-    }
+  const writing = [...new Set([...checkpoint.writing, ...months.map(formatMonth)])].sort();
+  const claimed: Checkpoint = { ...checkpoint, epoch: nextEpoch, state: 'running', writing };
+  return { checkpoint: claimed, etag: await putCheckpoint(store, claimed, { ...conditionOf(etag), signal }) };
+}
+
+/**
+ * Commit point: the checkpoint, over the version this run claimed.
+ *
+ * @throws BatchLayerError `Fenced` where another run has claimed the interval meanwhile
+ */
+export async function commitInterval(
+  store: ObjectStore,
+  claim: Claim,
+  figures: Omit<Checkpoint, 'version' | 'interval' | 'shard' | 'epoch' | 'state' | 'writing'>,
+  { signal }: StoreCall = {},
+): Promise<void> {
+  try {
+    const checkpoint: Checkpoint = { ...claim.checkpoint, ...figures, state: 'committed', writing: [] };
+    await putCheckpoint(store, checkpoint, { ifMatch: claim.etag, signal });
+  } catch (error) {
+    if (!hasCode(error, 'Conflict')) throw error;
+    throw fenced(keyOf(claim), claim.checkpoint.epoch, error);
   }
 }
 
-async function findCheckpoint(
-  store: ObjectStore,
-  interval: number,
-  { force, signal }: StoreCall & { readonly force: boolean },
-): Promise<{ readonly checkpoint?: Checkpoint; readonly etag: string } | undefined> {
-  // What was damaged on the way is sound when it is read again.
-  for (let read = 1; ; read++) {
-    try {
-      return await readCheckpoint(store, interval, { signal });
-    } catch (error) {
-      if (!force || !hasCode(error, 'CorruptObject')) throw error;
-    }
-    if (read === READS_BEFORE_FORCE) break;
-  }
-  const damaged = await orNone(store.head(checkpointKey(interval), { signal }));
-  return damaged && { etag: damaged.etag };
+/**
+ * Checks that a run's claim still stands.
+ *
+ * @throws BatchLayerError `Fenced` where another run has claimed the interval
+ */
+export async function checkClaim(store: ObjectStore, claim: Claim, call?: StoreCall): Promise<void> {
+  const found = await orNone(store.head(keyOf(claim), call));
+  if (found?.etag !== claim.etag) throw fenced(keyOf(claim), claim.checkpoint.epoch);
+}
+
+function keyOf({ checkpoint: { interval, shard } }: Claim): string {
+  return checkpointKey(interval, shard);
 }

@@ -31,18 +31,49 @@ export function resampleBars(
   carry?: readonly Groups[],
 ): Groups[] {
   checkIntervals(intervals);
+  const ranges = { from: intervals.map(() => starts.subarray(0, -1)), to: starts.subarray(1) };
+  return resampleRanges(bars, ranges, intervals, { carry });
+}
+
+/** Rows that groups are made of: for interval k and symbol s, `from[k][s]` to `to[s]`. */
+export interface RowRanges {
+  readonly from: readonly Int32Array[];
+  readonly to: Int32Array;
+}
+
+/**
+ * {@link resampleBars} where the rows differ by interval: groups are counted from the first row of each range.
+ *
+ * @param allocate where the groups of interval k go; zeros are not needed
+ */
+export function resampleRanges(
+  bars: Bars,
+  { from, to }: RowRanges,
+  intervals: readonly number[],
+  {
+    carry,
+    allocate = (_, length, withNotional) => allocateGroups(length, withNotional),
+  }: {
+    readonly carry?: readonly Groups[] | undefined;
+    readonly allocate?: (k: number, length: number, withNotional: boolean) => Groups;
+  } = {},
+): Groups[] {
   const outputs = intervals.map((n, k) =>
-    allocateGroups(countGroups(starts, n, carry?.[k]), bars.vwap !== undefined || carry?.[k]?.notional !== undefined),
+    allocate(
+      k,
+      countGroups(from[k]!, to, n, carry?.[k]),
+      bars.vwap !== undefined || carry?.[k]?.notional !== undefined,
+    ),
   );
   const written = new Int32Array(intervals.length);
   const carried = new Int32Array(intervals.length);
   // Intervals inside symbols: one symbol's bars (16,000 at most) stay in cache while all intervals read them.
-  for (let symbol = 0; symbol + 1 < starts.length; symbol++) {
+  for (let symbol = 0; symbol < to.length; symbol++) {
     for (let k = 0; k < intervals.length; k++) {
       const open = carry?.[k];
       while (open && carried[k]! < open.symbol.length && open.symbol[carried[k]!]! < symbol) carried[k]!++;
       const resumes = open !== undefined && open.symbol[carried[k]!] === symbol;
-      written[k] = resampleSymbol(bars, starts[symbol]!, starts[symbol + 1]!, intervals[k]!, {
+      written[k] = resampleSymbol(bars, from[k]![symbol]!, to[symbol]!, intervals[k]!, {
         symbol,
         output: outputs[k]!,
         at: written[k]!,
@@ -76,10 +107,10 @@ export function checkIntervals(intervals: readonly number[]): void {
   }
 }
 
-function countGroups(starts: Int32Array, n: number, open?: Groups): number {
+function countGroups(from: Int32Array, to: Int32Array, n: number, open?: Groups): number {
   let count = 0;
-  for (let symbol = 0, o = 0; symbol + 1 < starts.length; symbol++) {
-    const rows = starts[symbol + 1]! - starts[symbol]!;
+  for (let symbol = 0, o = 0; symbol < to.length; symbol++) {
+    const rows = to[symbol]! - from[symbol]!;
     while (open && o < open.symbol.length && open.symbol[o]! < symbol) o++;
     const carriedBars = open && open.symbol[o] === symbol ? open.bars[o]! : 0;
     if (rows > 0) count += Math.ceil((carriedBars + rows) / n);
@@ -131,6 +162,7 @@ function resampleSymbol(bars: Bars, from: number, to: number, n: number, target:
   }
   return at;
 }
+
 /** The first group of a symbol whose open group is carried on. */
 function resumeGroup(
   { session, high, low, close, volume, vwap }: Bars,

@@ -1,26 +1,43 @@
-import { BatchLayerError } from '../errors.ts';
-import { encodeUtf8 } from '../lake/columns.ts';
+import { checkCount } from '../check-count.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
+import { encodeUtf8, type Utf8Values } from '../lake/columns.ts';
 import { mapAll } from '../lake/map-all.ts';
+import { readRecentBars } from '../lake/recent-bars.ts';
+import { checkShard, type Shard, WHOLE } from '../lake/shard.ts';
 import type { ObjectStore } from '../lake/store.ts';
-import { listSymbols } from '../lake/symbol-files.ts';
 import type { Codec } from '../lake/wasm.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
-import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
+import type { FailedSymbol, OnProgress } from '../progress.ts';
+import { monthOf } from '../session.ts';
 import { checkSymbol, compareSymbols } from '../symbol.ts';
-import { commitCheckpoint } from './checkpoint.ts';
-import { claimEpoch } from './claim.ts';
-import { collectGroups } from './collect-groups.ts';
+import { claimInterval } from './claim.ts';
+import { collectGroups, collectRecent, summarize } from './collect-groups.ts';
+import { type BronzeSymbol, findBronze } from './find-bronze.ts';
+import type { GroupedSymbol } from './group-symbols.ts';
+import { type IntervalState, readIntervalState } from './interval-state.ts';
 import { checkIntervals, INTERVALS } from './kernel.ts';
 import { openMonthRows } from './month-rows.ts';
-import { writeInterval } from './write-interval.ts';
+import { planInterval, rebuiltMonths } from './plan-interval.ts';
+import { type IntervalNeeds, sourceOf } from './plan-symbols.ts';
+import { openThreads, type Threads, threadsFor } from './threads.ts';
+import { SuspectMonth, writeInterval } from './write-interval.ts';
 
 export interface ResampleOptions {
   /** Numbers of sessions a group has. */
   readonly intervals?: readonly number[];
   /** Resample only these; the other symbols' groups stay as they are. */
   readonly symbols?: readonly string[] | undefined;
-  /** Write every month file anew, and rebuild a damaged checkpoint. */
+  /** Make every group anew and write every month file, also over a damaged checkpoint or another number of shards. */
   readonly forceFull?: boolean;
+  /**
+   * Rewrite the last so many months only, counted back from the last bar; what is older stays as it is until a run without
+   * this. Groups never move: rows are counted from a symbol's first bar in any case.
+   */
+  readonly lookbackMonths?: number | undefined;
+  /** Resample the symbols of one shard only, into month files of its own. */
+  readonly shard?: Shard | undefined;
+  /** All cores for large work, one for small where left out. */
+  readonly threads?: number | undefined;
   readonly codec?: Codec;
   /** Memory for groups on their way to the month files; a temporary file takes what is beyond. */
   readonly maxBytes?: number;
@@ -36,10 +53,15 @@ export interface IntervalResult {
   readonly filesWritten: number;
   readonly filesUnchanged: number;
   readonly filesDeleted: number;
+  /** Month files that are behind, because the run was told not to rewrite them. */
+  readonly filesDeferred: number;
 }
 
 export interface ResampleResult {
+  /** Symbols whose groups are those of their bars now. */
   readonly symbols: number;
+  /** Of these, the symbols that bars were read of. */
+  readonly changed: number;
   readonly bars: number;
   readonly firstDate: string | null;
   readonly lastDate: string | null;
@@ -50,14 +72,16 @@ export interface ResampleResult {
   readonly metrics: StoreMetrics;
 }
 
-const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
+const MAX_ATTEMPTS = 10;
+const DEFAULT_MAX_BYTES = 640 * 2 ** 20;
 
 /**
  * Resamples every symbol's consolidated bars into the month files of silver, all intervals in one pass over the bars.
  *
- * A run takes an epoch of every interval, writes the month files that change, and commits the checkpoints; a crash in
- * between is made good by the next run. A symbol that cannot be read is reported, its groups stay as they were, and the
- * others go on.
+ * What has changed since the last run is made, and the month files that are concerned are rewritten; the result is that of a
+ * full run, the same files with the same digests. A run takes an epoch of every interval before it writes, and commits the
+ * checkpoints after; a crash in between is made good by the next run. A symbol that cannot be read is reported, its groups
+ * stay as they were, and the others go on.
  *
  * @throws BatchLayerError `BadInput` for wrong options, `Fenced` where a later run took over, `CorruptObject` for a
  *   damaged checkpoint, and for a damaged month file with groups of symbols that are not resampled in this run
@@ -65,71 +89,197 @@ const DEFAULT_MAX_BYTES = 256 * 2 ** 20;
  * @example
  * const { intervals, failed } = await resample(openStore('file:./lake'), { intervals: [3, 5] });
  */
-export async function resample(
-  lake: ObjectStore,
+export async function resample(lake: ObjectStore, options: ResampleOptions = {}): Promise<ResampleResult> {
+  const { intervals = INTERVALS, symbols, shard = WHOLE, lookbackMonths, threads } = options;
+  checkIntervals(intervals);
+  symbols?.forEach(checkSymbol);
+  checkShard(shard);
+  if (lookbackMonths !== undefined) checkCount('lookbackMonths', lookbackMonths, 1);
+  if (threads !== undefined) checkCount('threads', threads, 1);
+  const store = withMetrics(lake);
+  const suspects = new Map<number, Set<number>>(intervals.map((interval) => [interval, new Set()]));
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const result = await attemptResample(store, suspects, { ...options, intervals, shard });
+      return { ...result, metrics: store.metrics() };
+    } catch (error) {
+      if (attempt === MAX_ATTEMPTS) throw error;
+      if (error instanceof SuspectMonth) {
+        const known = suspects.get(error.interval)!;
+        if (symbols || known.has(error.month)) throw adviseOf(error);
+        known.add(error.month);
+      } else if (!hasCode(error, 'Conflict')) throw error;
+    }
+  }
+}
+
+type Attempt = ResampleOptions & { readonly intervals: readonly number[]; readonly shard: Shard };
+
+/** One try: it ends with `Conflict` where another run was faster, before anything was written. */
+async function attemptResample(
+  store: ObjectStore,
+  suspects: ReadonlyMap<number, ReadonlySet<number>>,
   {
-    intervals = INTERVALS,
+    intervals,
     symbols: chosen,
     forceFull = false,
+    lookbackMonths,
+    shard,
+    threads: maxThreads,
     codec,
     maxBytes = DEFAULT_MAX_BYTES,
     onProgress,
     signal,
-  }: ResampleOptions = {},
-): Promise<ResampleResult> {
-  checkIntervals(intervals);
-  chosen?.forEach(checkSymbol);
-  const store = withMetrics(lake);
-  const claims = await mapAll(intervals, (interval) => claimEpoch(store, interval, { force: forceFull, signal }), {
-    concurrency: intervals.length,
+  }: Attempt,
+): Promise<Omit<ResampleResult, 'metrics'>> {
+  // The checkpoints come first: whoever claims an interval has seen bars that are no older than the last claim.
+  const states = await mapAll(
+    intervals,
+    (interval) => readState(store, interval, suspects.get(interval)!, { shard, force: forceFull, signal }),
+    { concurrency: intervals.length, signal },
+  );
+  const bronze = await findBronze(store, { chosen, shard, signal });
+  const wanted = chosen && new Set(chosen);
+  const selected = bronze.symbols.filter(({ symbol }) => wanted?.has(symbol) ?? true);
+  const names = namesOf(bronze.symbols, states);
+  const from = firstMonth(lookbackMonths, bronze.symbols, states);
+  const rebuilt = states.map((state) => rebuiltMonths(state, { isPartial: chosen !== undefined, from }));
+  const needs = states.map((state, k): IntervalNeeds => {
+    return {
+      interval: intervals[k]!,
+      known: forceFull ? new Map() : soundOf(state),
+      isWhole: rebuilt[k]!.rebuilt.size > 0,
+    };
   });
-  const { symbols, unconsolidated, unknown } = await findSymbols(store, chosen, signal);
-  const names = encodeUtf8(symbols);
   const rows = openMonthRows({ maxBytes });
+  let threads: Threads | undefined;
   try {
-    const { failed, ...collected } = await collectGroups(store, symbols, { rows, intervals, onProgress, signal });
-    const missing = new Set(failed.map(({ symbol }) => symbol));
-    const resampled = new Set(symbols.filter((symbol) => !missing.has(symbol)));
-    const isKept = chosen ? (symbol: string) => !resampled.has(symbol) : (symbol: string) => missing.has(symbol);
+    const { all, some } = await chooseSources(store, selected, needs, signal);
+    threads = openThreads(maxThreads ?? threadsFor(all.reduce((sum, { size }) => sum + size, 0)));
+    const ids = new Map(names.map((symbol, id) => [symbol, id]));
+    const options = { intervals: needs, ids, rows, threads, onProgress, signal };
+    const read = await collectGroups(store, all, options);
+    const recent = some.bars ? await collectRecent(some.symbols, some.bars, { ...options, index: read.parts }) : [];
+    const grouped: readonly GroupedSymbol[] = [...read.grouped, ...recent];
+    const failed = new Set(read.failed.map(({ symbol }) => symbol));
+    const there = new Set(bronze.symbols.map(({ symbol }) => symbol));
+    const gone = new Set(chosen ? [] : names.filter((symbol) => !there.has(symbol)));
+    const plans = states.map((state, k) =>
+      planInterval(state, { k, names, grouped, gone, made: rows.months(k), force: forceFull, from, ...rebuilt[k]! }),
+    );
+    // One after the other, in the order of intervals: of two runs that meet, the first of them goes on.
+    const claims = [];
+    for (const [k, state] of states.entries()) {
+      claims.push(await claimInterval(store, state, { months: plans[k]!.months.map(({ month }) => month), signal }));
+    }
+    const encoded = shareUtf8(encodeUtf8(names));
     const results: IntervalResult[] = [];
-    for (const [k, interval] of intervals.entries()) {
-      const { checkpoint } = claims[k]!;
-      const { counts, ...figures } = await writeInterval(store, claims[k]!, {
-        months: rows.months(k),
-        read: (month) => rows.read(k, month, interval, names),
-        isKept: chosen || missing.size > 0 ? isKept : undefined,
-        forceFull,
-        codec,
-        signal,
+    for (const [k, state] of states.entries()) {
+      await deleteOthers(store, state, signal);
+      const made = new Set(grouped.map(({ id }) => names[id]!));
+      const stillMissing = chosen ? state.checkpoint.missing.filter((symbol) => !made.has(symbol)) : [];
+      const missing = [...new Set([...stillMissing, ...failed])].sort(compareSymbols);
+      const written = await writeInterval(store, claims[k]!, state, plans[k]!, {
+        ...{ k, rows, names: encoded, threads, missing, codec, signal },
       });
-      const stillMissing = chosen ? checkpoint.missing.filter((symbol) => !resampled.has(symbol)) : [];
-      const union = [...new Set([...stillMissing, ...missing])].sort(compareSymbols);
-      await commitCheckpoint(store, claims[k]!, { ...figures, missing: union }, { signal });
-      results.push({ interval, epoch: checkpoint.epoch, groups: figures.groups, ...counts });
+      const [{ epoch }, filesDeferred] = [claims[k]!.checkpoint, plans[k]!.deferred.length];
+      results.push({ interval: intervals[k]!, epoch, ...written, filesDeferred });
       onProgress?.({ step: 'write', done: k + 1, total: intervals.length });
     }
+    const done = selected.filter(({ symbol }) => !failed.has(symbol)).map(({ symbol }) => symbol);
+    const histories = done.flatMap((symbol) => plans[0]!.histories.get(symbol) ?? []);
     return {
-      symbols: resampled.size,
-      ...collected,
+      symbols: done.length,
+      changed: grouped.length,
+      ...summarize(histories),
       intervals: results,
-      unconsolidated,
-      failed: [...unknown, ...failed],
-      metrics: store.metrics(),
+      unconsolidated: bronze.unconsolidated,
+      failed: [...bronze.unknown, ...read.failed],
     };
   } finally {
-    await rows.close();
+    await Promise.all([rows.close(), threads?.close()]);
   }
 }
 
-async function findSymbols(store: ObjectStore, chosen: readonly string[] | undefined, signal: AbortSignal | undefined) {
-  const wanted = chosen && new Set(chosen);
-  const symbols: string[] = [];
-  const unconsolidated: string[] = [];
-  for await (const { symbol, data } of listSymbols(store, { signal })) {
-    if (!wanted || wanted.delete(symbol)) (data ? symbols : unconsolidated).push(symbol);
+async function readState(
+  store: ObjectStore,
+  interval: number,
+  suspects: ReadonlySet<number>,
+  call: Parameters<typeof readIntervalState>[2],
+): Promise<IntervalState> {
+  const state = await readIntervalState(store, interval, call);
+  return { ...state, suspects: new Set([...state.suspects, ...suspects]) };
+}
+
+/** Histories whose groups can be gone on from: those of symbols that could not be read are made anew. */
+function soundOf({ histories, checkpoint }: IntervalState): IntervalState['histories'] {
+  if (checkpoint.missing.length === 0) return histories;
+  const sound = new Map(histories);
+  for (const symbol of checkpoint.missing) sound.delete(symbol);
+  return sound;
+}
+
+/** Which symbols to read, and which the recent bars are enough for. */
+async function chooseSources(
+  store: ObjectStore,
+  symbols: readonly BronzeSymbol[],
+  needs: readonly IntervalNeeds[],
+  signal: AbortSignal | undefined,
+) {
+  const isWanted = symbols.some((symbol) => sourceOf(symbol, needs) === 'recent');
+  const bars = isWanted ? await readRecentBars(store, { signal }) : undefined;
+  const by = Object.groupBy(symbols, (symbol) => sourceOf(symbol, needs, bars));
+  return { all: by.all ?? [], some: { symbols: by.recent ?? [], bars } };
+}
+
+function namesOf(symbols: readonly BronzeSymbol[], states: readonly IntervalState[]): string[] {
+  const names = new Set(symbols.map(({ symbol }) => symbol));
+  for (const { histories } of states) for (const symbol of histories.keys()) names.add(symbol);
+  return [...names].sort(compareSymbols);
+}
+
+/** The first month that may be rewritten: by the last session that is known before anything is read. */
+function firstMonth(
+  lookbackMonths: number | undefined,
+  symbols: readonly BronzeSymbol[],
+  states: readonly IntervalState[],
+): number {
+  if (lookbackMonths === undefined) return Number.NEGATIVE_INFINITY;
+  let last = Number.NEGATIVE_INFINITY;
+  for (const { entry } of symbols) if (entry) last = Math.max(last, entry.lastSession);
+  for (const { histories } of states)
+    for (const { lastSession } of histories.values()) last = Math.max(last, lastSession);
+  return last === Number.NEGATIVE_INFINITY ? last : monthOf(last) - lookbackMonths + 1;
+}
+
+// Runs of another number of shards are fenced first, by their checkpoints; then their files go.
+async function deleteOthers(
+  store: ObjectStore,
+  { others }: IntervalState,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const checkpoints = others.filter(({ key }) => key.endsWith('.json'));
+  const files = others.filter(({ key }) => !key.endsWith('.json'));
+  for (const some of [checkpoints, files]) {
+    if (some.length === 0) continue;
+    const deletions = some.map(({ key, etag }) => ({ key, ifMatch: etag }));
+    const failures = await store.deleteAll(deletions, { signal });
+    const failure = failures.find((error) => error !== undefined && error.code !== 'Conflict');
+    if (failure) throw failure;
   }
-  const unknown = [...(wanted ?? [])].map((symbol) =>
-    failedSymbol(symbol, new BatchLayerError('NotFound', `${symbol}: has no bars in bronze`)),
-  );
-  return { symbols: symbols.sort(compareSymbols), unconsolidated, unknown };
+}
+
+function shareUtf8({ offsets, bytes }: Utf8Values): Utf8Values {
+  const shared = {
+    offsets: new Int32Array(new SharedArrayBuffer(offsets.byteLength)),
+    bytes: new Uint8Array(new SharedArrayBuffer(bytes.byteLength)),
+  };
+  shared.offsets.set(offsets);
+  shared.bytes.set(bytes);
+  return shared;
+}
+
+function adviseOf(error: SuspectMonth): BatchLayerError {
+  const advice = 'it has groups of symbols that are not resampled now; delete it, and resample those symbols too';
+  return new BatchLayerError('CorruptObject', `${error.message}; ${advice}`, { cause: error });
 }

@@ -4,6 +4,7 @@ import { digestColumns } from '../lake/digest.ts';
 import { checkpointKey, silverKey } from '../lake/keys.ts';
 import { mapAll } from '../lake/map-all.ts';
 import { type DecodedTable, decodeTable } from '../lake/parquet-decode.ts';
+import { type Shard, WHOLE } from '../lake/shard.ts';
 import { SILVER_SCHEMA } from '../lake/silver.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
 import type { LakeProblem } from '../lake/verify-bronze.ts';
@@ -12,8 +13,16 @@ import { formatMonth } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
 import { type Checkpoint, readCheckpoint } from './checkpoint.ts';
 import { collectGroups } from './collect-groups.ts';
-import { listMonths, onlySymbols } from './month-files.ts';
+import type { BronzeSymbol } from './find-bronze.ts';
+import { ALL_SESSIONS } from './group-symbols.ts';
+import { listMonths } from './interval-state.ts';
+import { monthColumns } from './make-month.ts';
+import { onlySymbols } from './month-files.ts';
 import { openMonthRows } from './month-rows.ts';
+import { openThreads, threadsFor } from './threads.ts';
+
+/** A symbol and the bytes of its `data.parquet`. */
+export type BronzeSize = Pick<BronzeSymbol, 'symbol' | 'size'>;
 
 export interface SilverCheck {
   readonly files: number;
@@ -36,30 +45,42 @@ export async function verifySilver(
   intervals: readonly number[],
   {
     symbols,
+    shard,
     isCompared,
     onProgress,
     signal,
   }: StoreCall & {
-    readonly symbols: readonly string[];
+    readonly symbols: readonly BronzeSize[];
+    readonly shard: Shard;
     readonly isCompared?: ((symbol: string) => boolean) | undefined;
     readonly onProgress?: OnProgress | undefined;
   },
 ): Promise<SilverCheck> {
   const rows = openMonthRows({ maxBytes: MAX_BYTES });
-  const names = encodeUtf8(symbols);
+  const names = encodeUtf8(symbols.map(({ symbol }) => symbol));
+  const ids = new Map(symbols.map(({ symbol }, id) => [symbol, id]));
+  const since = new Int32Array(symbols.length).fill(ALL_SESSIONS);
+  const bytes = symbols.reduce((sum, { size }) => sum + size, 0);
+  const threads = openThreads(threadsFor(bytes));
   const problems: LakeProblem[] = [];
   const counts = { files: 0, groups: 0 };
   try {
     // Symbols that cannot be read are told as what they are by the check of bronze.
-    await collectGroups(store, symbols, { rows, intervals, onProgress, signal });
+    const needs = intervals.map((interval) => ({ interval, known: new Map(), isWhole: true }));
+    await collectGroups(store, symbols, { intervals: needs, ids, rows, threads, onProgress, signal });
     for (const [k, interval] of intervals.entries()) {
-      const months = await listMonths(store, interval, { signal });
-      const checkpoint = await checkCheckpoint(store, interval, months, { problems, signal });
+      const { listed: months } = await listMonths(store, interval, { shard, signal });
+      const checkpoint = await checkCheckpoint(store, interval, months, { shard, problems, signal });
+      const deferred = new Set(checkpoint?.deferred);
       const made = new Set(rows.months(k));
       const verifyMonth = async (month: number): Promise<void> => {
-        const key = silverKey(interval, month);
-        const expected = made.has(month) ? await rows.read(k, month, interval, names) : undefined;
+        const key = silverKey(interval, month, shard);
+        const expected = made.has(month)
+          ? monthColumns({ key, interval, names, since, made: await rows.read(k, month) })
+          : undefined;
+        const isDeferred = deferred.has(formatMonth(month));
         if (!months.has(month)) {
+          if (isDeferred) return;
           problems.push({
             kind: 'silver',
             key,
@@ -72,6 +93,7 @@ export async function verifySilver(
         if (!found) return;
         counts.groups += found.columns.length;
         problems.push(...checkOrder(key, found.columns), ...checkDigest(key, month, found, checkpoint));
+        if (isDeferred) return;
         const compared = isCompared ? onlySymbols(found.columns, isCompared) : found.columns;
         const digest = isCompared ? digestOf(compared) : found.digest;
         if (digest !== digestOf(expected ?? emptyColumns(SILVER_SCHEMA))) {
@@ -85,11 +107,12 @@ export async function verifySilver(
     }
     return { ...counts, problems };
   } finally {
-    await rows.close();
+    await Promise.all([rows.close(), threads.close()]);
   }
 }
 
 interface Report extends StoreCall {
+  readonly shard?: Shard;
   readonly problems: LakeProblem[];
 }
 
@@ -97,14 +120,14 @@ async function checkCheckpoint(
   store: ObjectStore,
   interval: number,
   months: ReadonlyMap<number, string>,
-  { problems, signal }: Report,
+  { shard = WHOLE, problems, signal }: Report,
 ): Promise<Checkpoint | undefined> {
-  const key = checkpointKey(interval);
+  const key = checkpointKey(interval, shard);
   const report = (message: string): void => {
     problems.push({ kind: 'checkpoint', key, message });
   };
   try {
-    const found = await readCheckpoint(store, interval, { signal });
+    const found = await readCheckpoint(store, interval, { shard, signal });
     if (!found) {
       if (months.size > 0) report(`${key}: is missing, and there are ${months.size} month files`);
       return undefined;

@@ -6,6 +6,7 @@ import {
   parseSilverKey,
   SILVER_PREFIX,
 } from '../lake/keys.ts';
+import { isInShard, type Shard } from '../lake/shard.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
 import { listSymbols } from '../lake/symbol-files.ts';
 import { type BronzeCheck, type LakeProblem, rebuildManifest, verifyBronze } from '../lake/verify-bronze.ts';
@@ -41,7 +42,15 @@ export interface VerifyResult extends Omit<BronzeCheck, 'entries' | 'damaged' | 
   readonly metrics: StoreMetrics;
 }
 
-type Check = BronzeCheck & SilverCheck & { readonly intervals: readonly number[] };
+/** About as many of a file as each bar takes. */
+const BAR_BYTES = 40;
+
+type Check = BronzeCheck &
+  SilverCheck & {
+    readonly intervals: readonly number[];
+    /** Intervals by the number of shards they are divided into. */
+    readonly divisions: ReadonlyMap<number, readonly number[]>;
+  };
 
 /**
  * Checks the whole lake, object by object: digests, order and duplicates, the manifest against the objects, silver against
@@ -80,13 +89,13 @@ export async function verify(
     if (derived.some(({ kind }) => kind === 'manifest')) {
       await rebuildManifest(store, first.entries, { now: now(), signal });
     }
-    const intervals = [...new Set(derived.map(intervalOf))].filter((interval) => interval !== undefined);
-    if (intervals.length > 0) await resample(store, { intervals, forceFull: true, onProgress, signal });
+    const intervals = new Set(derived.map(intervalOf).filter((interval) => interval !== undefined));
+    await rebuildSilver(store, intervals, { divisions: first.divisions, onProgress, signal });
     last = await check();
   }
   const still = new Set(last.problems.map(({ kind, key }) => `${kind} ${key}`));
   const repaired = first.problems.filter(({ kind, key }) => !still.has(`${kind} ${key}`));
-  const { entries: _, damaged: __, ...figures } = last;
+  const { entries: _, damaged: __, divisions: ___, ...figures } = last;
   return { ...figures, repaired, metrics: store.metrics() };
 }
 
@@ -107,39 +116,80 @@ async function checkLake(
   const damaged = new Set(bronze.damaged);
   // Of a symbol that cannot be read, resample keeps the groups there are.
   const isCompared = (symbol: string): boolean => !damaged.has(symbol) && (chosen?.has(symbol) ?? true);
-  const symbols = bronze.entries.map(({ symbol }) => symbol).filter(isCompared);
-  const { intervals, strays } = await listSilver(store, signal);
-  const silver =
-    intervals.length === 0
-      ? { files: 0, groups: 0, problems: [] }
-      : await verifySilver(store, intervals, {
-          symbols: symbols.sort(compareSymbols),
-          isCompared: chosen || damaged.size > 0 ? isCompared : undefined,
-          onProgress,
-          signal,
-        });
-  return { ...bronze, ...silver, intervals, problems: [...bronze.problems, ...strays, ...silver.problems] };
+  const symbols = bronze.entries
+    .filter(({ symbol }) => isCompared(symbol))
+    .map(({ symbol, rows }) => ({ symbol, size: rows * BAR_BYTES }));
+  symbols.sort((a, b) => compareSymbols(a.symbol, b.symbol));
+  const { divisions, strays } = await listSilver(store, signal);
+  const problems = [...bronze.problems, ...strays];
+  const counts = { files: 0, groups: 0 };
+  for (const [count, intervals] of divisions) {
+    for (let index = 0; index < count; index++) {
+      const shard = { index, count };
+      const { files, groups, ...silver } = await verifySilver(store, intervals, {
+        symbols: symbols.filter(({ symbol }) => isInShard(symbol, shard)),
+        shard,
+        isCompared: chosen || damaged.size > 0 ? isCompared : undefined,
+        onProgress,
+        signal,
+      });
+      counts.files += files;
+      counts.groups += groups;
+      problems.push(...silver.problems);
+    }
+  }
+  const intervals = [...new Set([...divisions.values()].flat())].sort((a, b) => a - b);
+  return { ...bronze, ...counts, intervals, divisions, problems };
 }
 
-/** The intervals that silver has, by month files or a checkpoint; and what is there besides. */
+/** The intervals that silver has, by month files or a checkpoint, by the number of shards; and what is there besides. */
 async function listSilver(store: ObjectStore, signal: AbortSignal | undefined) {
-  const intervals = new Set<number>();
+  const counts = new Map<number, Set<number>>();
   const strays: LakeProblem[] = [];
+  const add = (interval: number, { count }: Shard, key: string): void => {
+    const known = counts.get(interval) ?? new Set();
+    if (known.size > 0 && !known.has(count)) {
+      const message = `${key}: silver of ${interval} sessions is divided into ${[...known]} and into ${count} shards`;
+      strays.push({ kind: 'silver', key, message });
+    }
+    counts.set(interval, known.add(count));
+  };
   for await (const { key } of store.list(SILVER_PREFIX, { signal })) {
     const interval = parseSilverInterval(key);
-    if (interval !== undefined && parseSilverKey(interval, key) !== undefined) intervals.add(interval);
+    const parsed = interval === undefined ? undefined : parseSilverKey(interval, key);
+    if (interval !== undefined && parsed) add(interval, parsed.shard, key);
     else strays.push({ kind: 'stray', key, message: `${key}: is no key of silver; move it elsewhere` });
   }
   for await (const { key } of store.list(PROCESSING_PREFIX, { signal })) {
-    const interval = parseCheckpointKey(key);
-    if (interval !== undefined) intervals.add(interval);
+    const parsed = parseCheckpointKey(key);
+    if (parsed) add(parsed.interval, parsed.shard, key);
   }
-  return { intervals: [...intervals].sort((a, b) => a - b), strays };
+  const divisions = new Map<number, number[]>();
+  for (const [interval, known] of counts) {
+    for (const count of known) divisions.set(count, [...(divisions.get(count) ?? []), interval]);
+  }
+  return { divisions, strays };
+}
+
+/** Resamples intervals anew, each in as many shards as it has; in the fewest where it is divided in two ways. */
+async function rebuildSilver(
+  store: ObjectStore,
+  intervals: ReadonlySet<number>,
+  { divisions, ...call }: Pick<Check, 'divisions'> & Pick<VerifyOptions, 'onProgress' | 'signal'>,
+): Promise<void> {
+  const done = new Set<number>();
+  for (const count of [...divisions.keys()].sort((a, b) => a - b)) {
+    const some = divisions.get(count)!.filter((interval) => intervals.has(interval) && !done.has(interval));
+    for (const interval of some) done.add(interval);
+    for (let index = 0; index < count && some.length > 0; index++) {
+      await resample(store, { intervals: some, shard: { index, count }, forceFull: true, ...call });
+    }
+  }
 }
 
 /** The interval whose silver a problem is about, where `resample` rebuilds it. */
 function intervalOf({ kind, key }: LakeProblem): number | undefined {
-  return kind === 'stray' ? undefined : (parseSilverInterval(key) ?? parseCheckpointKey(key));
+  return kind === 'stray' ? undefined : (parseSilverInterval(key) ?? parseCheckpointKey(key)?.interval);
 }
 
 /** Some of bronze's symbols. */

@@ -1,65 +1,132 @@
-import { type Columns, columnOf, emptyColumns } from '../lake/columns.ts';
+import { BatchLayerError } from '../errors.ts';
+import type { Utf8Values } from '../lake/columns.ts';
 import { silverKey } from '../lake/keys.ts';
 import { mapAll } from '../lake/map-all.ts';
-import { SILVER_SCHEMA } from '../lake/silver.ts';
-import type { ObjectStore } from '../lake/store.ts';
+import { type ObjectStore, orNone, type StoreCall } from '../lake/store.ts';
 import type { Codec } from '../lake/wasm.ts';
 import { formatMonth, formatSession } from '../session.ts';
-import type { Checkpoint, Claim } from './checkpoint.ts';
-import { deleteMonth, keepOthers, listMonths, writeMonth } from './month-files.ts';
+import type { HistoryState } from './changed-rows.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import { type Claim, commitInterval } from './claim.ts';
+import { summarize } from './collect-groups.ts';
+import { NO_SESSION } from './group-symbols.ts';
+import type { IntervalState } from './interval-state.ts';
+import { deleteMonth, writeMonth } from './month-files.ts';
+import type { MonthRows } from './month-rows.ts';
+import type { IntervalPlan, PlannedMonth } from './plan-interval.ts';
+import type { Threads } from './threads.ts';
 
-const CONCURRENT_FILES = 8;
+const CONCURRENT_FILES = 16;
 
-export interface WriteIntervalOptions {
-  /** Months that groups were made for. */
-  readonly months: readonly number[];
-  readonly read: (month: number) => Promise<Columns>;
-  /** Symbols whose groups stay as they are; `undefined` where every group is made anew. */
-  readonly isKept: ((symbol: string) => boolean) | undefined;
-  readonly forceFull: boolean;
+/** A month file that turned out not to be the one that was committed, when its groups were needed. */
+export class SuspectMonth extends BatchLayerError {
+  readonly interval: number;
+  readonly month: number;
+
+  constructor(interval: number, month: number, message: string) {
+    super('CorruptObject', message);
+    this.interval = interval;
+    this.month = month;
+  }
+}
+
+export interface WriteIntervalOptions extends StoreCall {
+  /** Index of the interval among those of the rows. */
+  readonly k: number;
+  readonly rows: MonthRows;
+  readonly names: Utf8Values;
+  readonly threads: Threads;
+  /** Symbols that could not be read, now or by an earlier run that this one does not make good. */
+  readonly missing: readonly string[];
   readonly codec: Codec | undefined;
-  readonly signal: AbortSignal | undefined;
 }
 
-export interface WrittenInterval extends Pick<Checkpoint, 'bars' | 'groups' | 'firstDate' | 'lastDate' | 'files'> {
-  readonly counts: { readonly filesWritten: number; readonly filesUnchanged: number; readonly filesDeleted: number };
+export interface WrittenInterval {
+  readonly groups: number;
+  readonly filesWritten: number;
+  readonly filesUnchanged: number;
+  readonly filesDeleted: number;
 }
 
-/** Writes the month files of an interval under a claim, and deletes those that have no groups any more. */
+/**
+ * Writes the month files of a plan under a claim, deletes those that have no groups any more, and commits.
+ *
+ * @throws BatchLayerError `Fenced` where another run took over, {@link SuspectMonth} where a file is not what was committed
+ */
 export async function writeInterval(
   store: ObjectStore,
   claim: Claim,
-  { months, read, isKept, forceFull, codec, signal }: WriteIntervalOptions,
+  { checkpoint, listed, suspects }: IntervalState,
+  plan: IntervalPlan,
+  { k, rows, names, threads, missing, codec, signal }: WriteIntervalOptions,
 ): Promise<WrittenInterval> {
-  const { interval } = claim.checkpoint;
-  const listed = await listMonths(store, interval, { signal });
-  const made = new Set(months);
-  const files: Checkpoint['files'] = {};
-  const counts = { filesWritten: 0, filesUnchanged: 0, filesDeleted: 0 };
-  let [bars, groups, first, last] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  const { interval, shard, epoch } = claim.checkpoint;
+  const files: Checkpoint['files'] = adoptFiles(checkpoint.files, listed, suspects);
+  const counts = { filesWritten: 0, filesDeleted: 0 };
+  const keepsSome = plan.sinceRebuilt.includes(NO_SESSION);
 
-  const finishMonth = async (month: number): Promise<void> => {
+  const finishMonth = async ({ month, isRebuilt, isForced }: PlannedMonth): Promise<void> => {
+    const [key, name] = [silverKey(interval, month, shard), formatMonth(month)];
     const etag = listed.get(month);
-    let table = made.has(month) ? await read(month) : emptyColumns(SILVER_SCHEMA);
-    if (isKept && etag !== undefined)
-      table = await keepOthers(store, silverKey(interval, month), table, isKept, { signal });
-    if (table.length === 0) {
-      await deleteMonth(store, month, { claim, listed: etag, signal });
+    const committed = suspects.has(month) ? undefined : files[name];
+    const needsBase = etag !== undefined && (isRebuilt ? keepsSome : true);
+    const base = needsBase ? await orNone(store.get(key, { signal })) : undefined;
+    if (needsBase && !base && !isRebuilt) throw new SuspectMonth(interval, month, `${key}: is gone`);
+    const made = await threads.makeMonth({
+      ...{ key, interval, epoch, names, codec },
+      made: await rows.read(k, month),
+      since: isRebuilt ? plan.sinceRebuilt : plan.since,
+      // Of a file that is rebuilt only the groups of symbols that cannot be read stay.
+      base: base && { body: base.body, digest: isRebuilt ? undefined : committed?.digest },
+      unlessDigest: isForced ? undefined : committed?.digest,
+    });
+    if (made.damage !== undefined) throw new SuspectMonth(interval, month, made.damage);
+    const call = { claim, listed: etag, isCommitted: committed !== undefined, signal };
+    if (made.rows === 0) {
+      delete files[name];
+      if (etag === undefined) return;
+      await deleteMonth(store, month, call);
       counts.filesDeleted++;
-      return;
+    } else if (made.bytes) {
+      files[name] = { rows: made.rows, digest: made.digest, etag: await writeMonth(store, month, made.bytes, call) };
+      counts.filesWritten++;
     }
-    const options = { claim, listed: etag, force: forceFull, codec, signal };
-    const { written, ...file } = await writeMonth(store, month, table, options);
-    files[formatMonth(month)] = file;
-    counts[written ? 'filesWritten' : 'filesUnchanged']++;
-    groups += table.length;
-    for (const count of columnOf<Int32Array>(SILVER_SCHEMA, table, 'bars')) bars += count;
-    for (const session of columnOf<Int32Array>(SILVER_SCHEMA, table, 'date')) first = Math.min(first, session);
-    for (const session of columnOf<Int32Array>(SILVER_SCHEMA, table, 'end_date')) last = Math.max(last, session);
   };
-  const all = [...new Set([...listed.keys(), ...months])].sort((a, b) => a - b);
-  await mapAll(all, finishMonth, { concurrency: CONCURRENT_FILES, signal });
-  const dates = groups > 0 ? [formatSession(first), formatSession(last)] : [null, null];
-  const sorted = Object.fromEntries(Object.entries(files).sort());
-  return { bars, groups, firstDate: dates[0]!, lastDate: dates[1]!, files: sorted, counts };
+  await mapAll(plan.months, finishMonth, { concurrency: CONCURRENT_FILES, signal });
+  const groups = Object.values(files).reduce((sum, file) => sum + file.rows, 0);
+  await commitInterval(
+    store,
+    claim,
+    {
+      ...summarize(plan.histories.values()),
+      groups,
+      missing: [...missing],
+      deferred: plan.deferred.map(formatMonth),
+      files: Object.fromEntries(Object.entries(files).sort()),
+      symbols: formatHistories(plan.histories),
+    },
+    { signal },
+  );
+  return { groups, ...counts, filesUnchanged: Object.keys(files).length - counts.filesWritten };
+}
+
+/** The files that were committed, in the versions in which they are there now. */
+function adoptFiles(
+  files: Checkpoint['files'],
+  listed: ReadonlyMap<number, string>,
+  suspects: ReadonlySet<number>,
+): Checkpoint['files'] {
+  const adopted = { ...files };
+  for (const [month, etag] of listed) {
+    const file = adopted[formatMonth(month)];
+    if (file && !suspects.has(month)) adopted[formatMonth(month)] = { ...file, etag };
+  }
+  return adopted;
+}
+
+function formatHistories(histories: ReadonlyMap<string, HistoryState>): Checkpoint['symbols'] {
+  const entries = [...histories].map(([symbol, { rows, firstSession, lastSession, generation }]) => {
+    return [symbol, `${rows} ${formatSession(firstSession)} ${formatSession(lastSession)} ${generation}`];
+  });
+  return Object.fromEntries(entries.sort());
 }

@@ -1,15 +1,23 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { messageOf } from '../errors.ts';
-import { openStore } from '../lake/index.ts';
+import { BatchLayerError, messageOf } from '../errors.ts';
+import { openStore, parseShard, type Shard } from '../lake/index.ts';
 import { checkIntervals } from '../resample/kernel.ts';
 import { checkSymbol } from '../symbol.ts';
 
-/** `--lake`, checked as it is read. */
-export function lakeOption(): Option {
+/** `--lake`, checked as it is read: by default the bucket that the environment names, else a folder here. */
+export function lakeOption(env: NodeJS.ProcessEnv = process.env): Option {
   return new Option('--lake <url>', 'where the lake is: file:PATH or s3://bucket/prefix')
-    .default('file:./lake')
+    .default(lakeOfBucket(env) ?? 'file:./lake')
     .env('LAKE_URL')
     .argParser(parseLake);
+}
+
+// As the job definitions of the old system have them: S3_PREFIX is where its bars are, below the lake's own prefix.
+function lakeOfBucket(env: NodeJS.ProcessEnv): string | undefined {
+  const bucket = env.S3_DATALAKE_BUCKET ?? env.S3_BUCKET ?? env.S3_BUCKET_NAME;
+  if (!bucket) return undefined;
+  const prefix = (env.S3_PREFIX ?? '').replace(/\/+$/, '').replace(/(?:^|\/)bronze\/raw_ohlcv$/, '');
+  return prefix ? `s3://${bucket}/${prefix}` : `s3://${bucket}`;
 }
 
 /** The URL of a lake, or wrong usage. */
@@ -34,6 +42,41 @@ export function retentionOption(): Option {
   return countOption('--retention-days <n>', 'calendar days that daily files are kept', 0)
     .default(30)
     .env('RETENTION_DAYS');
+}
+
+/** `--shard`. */
+export function shardOption(): Option {
+  const option = new Option(
+    '--shard <i/N>',
+    'only the symbols of shard i of N, from 0/N on; a child of an AWS Batch array job knows its own',
+  );
+  return option.argParser((text) => usage(() => parseShard(text)));
+}
+
+/**
+ * The shard of this child of an AWS Batch array job; `undefined` where it is none.
+ *
+ * @throws BatchLayerError `BadInput` where the environment has the child's index but not how many there are
+ */
+export function shardOfArrayJob(env: NodeJS.ProcessEnv): Shard | undefined {
+  const [index, size] = [env.AWS_BATCH_JOB_ARRAY_INDEX, env.AWS_BATCH_JOB_ARRAY_SIZE];
+  if (index === undefined) return undefined;
+  if (size !== undefined) return parseShard(`${index}/${size}`);
+  throw new BatchLayerError(
+    'BadInput',
+    `AWS_BATCH_JOB_ARRAY_INDEX is ${index}, and AWS_BATCH_JOB_ARRAY_SIZE is not set: set it, or give --shard ${index}/N`,
+  );
+}
+
+/** `--lookback`: years or months, such as 5y or 18m, in months. */
+export function lookbackOption(): Option {
+  return new Option('--lookback <time>', 'rewrite only month files of the last years (5y) or months (18m)').argParser(
+    (text) => {
+      const [, count, unit] = /^([1-9]\d{0,3})([ym])$/.exec(text) ?? [];
+      if (!count) throw new InvalidArgumentError('Expected a number of years or months, such as 5y or 18m.');
+      return Number(count) * (unit === 'y' ? 12 : 1);
+    },
+  );
 }
 
 /** An option that takes a whole number. */

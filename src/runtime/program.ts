@@ -7,11 +7,14 @@ import { runDemo } from './demo.ts';
 import {
   countOption,
   lakeOption,
+  lookbackOption,
   maxWorkersOption,
   parseIntervals,
   parseLake,
   parseSymbol,
   retentionOption,
+  shardOfArrayJob,
+  shardOption,
   symbolsOption,
 } from './options.ts';
 import {
@@ -148,20 +151,27 @@ Lines that are wrong are named with file and line and counted; the others land, 
         .env('RESAMPLING_INTERVALS'),
     )
     .addOption(symbolsOption())
-    .option('--force-full', 'write every month file anew, and rebuild damaged checkpoints')
+    .option('--force-full', 'make every group anew; also over damaged checkpoints and another number of shards')
+    .addOption(lookbackOption())
+    .addOption(shardOption())
     .addOption(lakeOption())
     .addHelpText(
       'after',
-      example(
+      `${example(
         'batch-layer resample',
         'batch-layer resample --intervals 5,21 --symbols AAPL',
+        'batch-layer resample --shard 0/4',
         'batch-layer resample --force-full',
-      ),
+      )}
+What has changed since the last run is made; the result is that of a full run. Groups are counted from a symbol's first bar,
+whatever --lookback says: months it leaves out are told as deferred, and made by the next run without it.`,
     )
     .action((options, command) =>
       execute(command, async (context) => {
-        const { intervals, symbols, forceFull } = options;
-        const result = await resample(openStore(options.lake), { intervals, symbols, forceFull, ...context });
+        const { intervals, symbols, forceFull, lookback: lookbackMonths } = options;
+        const shard = options.shard ?? shardOfArrayJob(process.env);
+        const store = openStore(options.lake);
+        const result = await resample(store, { intervals, symbols, forceFull, lookbackMonths, shard, ...context });
         return { result, text: describeResample(result), exitCode: exitCodeOf(result.failed.length, result.symbols) };
       }),
     );

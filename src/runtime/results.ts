@@ -45,9 +45,13 @@ export function describeConsolidate(result: ConsolidateResult): string {
 export function describeResample(result: ResampleResult): string {
   const range = result.firstDate ? `, ${result.firstDate} to ${result.lastDate}` : '';
   const waiting = result.unconsolidated.length;
+  const deferred = result.intervals.reduce((sum, { filesDeferred }) => sum + filesDeferred, 0);
   return lines([
-    `${count(result.bars, 'bar')} of ${count(result.symbols, 'symbol')}${range}`,
+    `${count(result.bars, 'bar')} of ${count(result.symbols, 'symbol')}${range}; ${count(result.changed)} changed`,
     intervalTable(result),
+    ...(deferred > 0
+      ? [`${count(deferred, 'month file')} deferred by --lookback or --symbols: run resample without`]
+      : []),
     ...(waiting > 0 ? [`${count(waiting, 'symbol')} with daily files only: run batch-layer consolidate first`] : []),
     traffic(result.metrics),
     ...failures(result.failed),
