@@ -1,6 +1,7 @@
 // npm run bench:resample: consolidated bars to silver month files, whole processes: ours, DuckDB, Polars.
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { consolidate } from '../src/lake/consolidate.ts';
 import { fileStore } from '../src/lake/file-store.ts';
@@ -49,13 +50,25 @@ async function sizeOf(folder: string): Promise<{ readonly files: number; readonl
 }
 
 async function measure(lake: string, name: string) {
-  await rm(`${lake}/silver`, { recursive: true, force: true });
-  for (const name of await readdir(`${lake}/${PROCESSING_PREFIX}`))
-    if (name.startsWith('silver_')) await rm(`${lake}/${PROCESSING_PREFIX}${name}`);
+  await putAside(lake);
   // DuckDB makes the partitions but not the folder above them.
   await mkdir(`${lake}/silver`);
   const { seconds, rssMb } = runProcess<{ readonly rssMb: number }>(import.meta.url, [lake, name]);
   return { seconds, rssMb, ...(await sizeOf(`${lake}/silver`)) };
+}
+
+let asides = 0;
+
+// What was written before is not deleted yet: for minutes after thousands of deletions ext4 is slow to make new files, and
+// whoever comes next would pay for it. What waits to be written is.
+async function putAside(lake: string): Promise<void> {
+  const aside = `${lake}/aside-${++asides}`;
+  await mkdir(aside);
+  const checkpoints = (await readdir(`${lake}/${PROCESSING_PREFIX}`)).filter((name) => name.startsWith('silver_'));
+  for (const path of ['silver', ...checkpoints.map((name) => `${PROCESSING_PREFIX}${name}`)]) {
+    await rename(`${lake}/${path}`, `${aside}/${basename(path)}`);
+  }
+  execFileSync('sync');
 }
 
 const [chosenLake, chosen] = process.argv.slice(2);
@@ -65,6 +78,7 @@ if (chosenLake && chosen) {
 } else {
   const lake = await linkLake(await prepareLake(), 'resample');
   await consolidate(fileStore(lake), { now: () => eveningOf(LAST_SESSION) });
+  await mkdir(`${lake}/silver`);
   const names = Object.keys(contestants);
   const results = await alternate(Object.fromEntries(names.map((name) => [name, () => measure(lake, name)])));
   await rm(lake, { recursive: true });

@@ -64,11 +64,11 @@ export function copyBar(source: Bars, i: number, target: Bars, at: number): void
   if (target.trades && source.trades) target.trades[at] = source.trades[i]!;
 }
 
-/** Whether row `i` of `a` and row `j` of `b` are the same bar, absent values included. */
+/** Whether row `i` of `a` and row `j` of `b` are the same bar to the bit, absent values included. */
 export function sameBar(a: Bars, i: number, b: Bars, j: number): boolean {
   return (
     a.session[i] === b.session[j] &&
-    REQUIRED_VALUES.every((name) => a[name][i] === b[name][j]) &&
+    REQUIRED_VALUES.every((name) => Object.is(a[name][i], b[name][j])) &&
     Object.is(a.vwap?.[i] ?? Number.NaN, b.vwap?.[j] ?? Number.NaN) &&
     (a.trades?.[i] ?? -1) === (b.trades?.[j] ?? -1)
   );

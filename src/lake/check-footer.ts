@@ -39,7 +39,7 @@ export function checkFooter(schema: TableSchema, footer: Footer, place: string):
   }
   const metadata = metadataOf(footer);
   const { rows, digest, column_digests: columns } = metadata;
-  if (digest === undefined) return fail('carries no digest: not written by this library');
+  if (digest === undefined || !DIGEST.test(digest)) return fail('carries no digest: not written by this library');
   if (metadata.metadata_digest !== sealMetadata(metadata).metadata_digest) fail('its metadata is damaged');
   if (rows !== String(footer.rows)) fail(`has ${footer.rows} rows: expected ${rows}`);
   const digests = parseDigests(columns, place);

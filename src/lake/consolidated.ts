@@ -5,6 +5,7 @@ import { parseJson } from '../json.ts';
 import { formatSession, parseSession } from '../session.ts';
 import { type BarsFile, BRONZE_SCHEMA, decodeBars, encodeBars } from './bronze.ts';
 import { splitFooter } from './footer.ts';
+import { type HistoryChange, MAX_CHANGES } from './history.ts';
 import { dataKey } from './keys.ts';
 import { checkFooter, metadataOf } from './parquet-decode.ts';
 import type { FileMetadata } from './parquet-encode.ts';
@@ -26,14 +27,6 @@ export interface AppliedFile extends DailyVersion {
   readonly on: number;
 }
 
-/** A time when a history changed other than by appending: it was created, corrected, or got or lost a bar before its last. */
-export interface HistoryChange {
-  /** Of the whole history as it was then: positive, 31 bits. */
-  readonly generation: number;
-  /** The first session of which the bar was another before, or was not there, or is no longer. */
-  readonly from: number;
-}
-
 /** A symbol's `data.parquet`: its bars, and what they were made of. */
 export interface Consolidated {
   readonly bars: Bars;
@@ -42,17 +35,13 @@ export interface Consolidated {
    * came later is not undone by it.
    */
   readonly applied: ReadonlyMap<number, AppliedFile>;
-  /** The last 16, oldest first; none where nobody recorded them. */
+  /** How it came to be what it is: the last 64 changes, oldest first. */
   readonly changes: readonly HistoryChange[];
 }
 
-/** Changes that are remembered: whoever knows a history from before them reads all of it. */
-export const MAX_CHANGES = 16;
-
 const hex16 = z.string().regex(/^[0-9a-f]{16}$/);
 const etag = z.string().min(1).max(200);
-const MAX_GENERATION = 0x7fffffff;
-const changesDocument = z.array(z.tuple([z.int().min(1).max(MAX_GENERATION), z.string()])).max(MAX_CHANGES);
+const changesDocument = z.array(z.tuple([hex16, z.int().min(0), z.string()])).max(MAX_CHANGES);
 const appliedDocument = z.record(z.string(), z.tuple([hex16, etag, z.int()], hex16));
 
 /**
@@ -95,18 +84,10 @@ export function encodeConsolidated(
     return [formatSession(session), [digest, etag, on, ...writes]];
   });
   const metadata = {
-    changes: JSON.stringify(changes.map(({ generation, from }) => [generation, formatSession(from)])),
+    changes: JSON.stringify(changes.map(({ of, rows, from }) => [of, rows, formatSession(from)])),
     applied: JSON.stringify(Object.fromEntries(entries)),
   };
   return encodeBars(symbol, bars, { codec, metadata });
-}
-
-/**
- * Tells histories apart that are not each other's beginning: appending keeps it, all else changes it. 0 where nobody
- * recorded changes: equal to no other.
- */
-export function generationOf(changes: readonly HistoryChange[]): number {
-  return changes.at(-1)?.generation ?? 0;
 }
 
 /** Whether this very write of a daily file has been taken over, also where another came after it. */
@@ -127,7 +108,7 @@ export function isApplied(
 export function changesOf(metadata: FileMetadata, key: string): readonly HistoryChange[] {
   try {
     const entries = changesDocument.parse(parseJson(metadata.changes ?? '[]'));
-    return entries.map(([generation, date]) => ({ generation, from: sessionOf(date) }));
+    return entries.map(([of, rows, date]) => ({ of, rows, from: sessionOf(date) }));
   } catch (error) {
     throw new BatchLayerError('CorruptObject', `${key}: its list of changes is damaged`, { cause: error });
   }

@@ -5,14 +5,12 @@ import {
   fstatSync,
   futimesSync,
   linkSync,
-  mkdirSync,
   open as openCallback,
-  openSync,
   read as readCallback,
   readdirSync,
   statSync,
   unlinkSync,
-  writeSync,
+  write as writeCallback,
 } from 'node:fs';
 import { access, mkdir, open, readdir, rename, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
@@ -39,7 +37,7 @@ const CONTROL = '.batch-layer';
 
 // What may wait for a disk is asynchronous. What only touches names, or memory of the system, is not: there a promise
 // takes ten times as long as the call (bench/NOTES.md), and a job makes tens of thousands of them.
-const [openFile, readFile] = [promisify(openCallback), promisify(readCallback)];
+const [openFile, readFile, writeFile] = [promisify(openCallback), promisify(readCallback), promisify(writeCallback)];
 
 /**
  * A store of plain files below `root`: keys are paths.
@@ -89,9 +87,9 @@ export function fileStore(root: string): ObjectStore {
   async function stageDerived(body: Uint8Array): Promise<string> {
     await prepare();
     const path = `${base}/${CONTROL}/staged/${name}-${++staged}`;
-    const file = openSync(path, 'wx');
+    const file = await openFile(path, 'wx');
     try {
-      for (let done = 0; done < body.length; ) done += writeSync(file, body, done);
+      for (let done = 0; done < body.length; ) done += (await writeFile(file, body, done)).bytesWritten;
       const now = microseconds();
       futimesSync(file, now, now);
       return path;
@@ -284,7 +282,7 @@ async function inFolder(path: string, work: () => void | Promise<void>, { isDeri
     await work();
   } catch (error) {
     if (!isCode(error, 'ENOENT')) throw error;
-    const made = mkdirSync(dirname(path), { recursive: true });
+    const made = await mkdir(dirname(path), { recursive: true });
     if (made) top = dirname(made);
     await work();
   }

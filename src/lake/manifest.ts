@@ -14,8 +14,8 @@ export const MANIFEST_SCHEMA: TableSchema = [
   { name: 'first_date', type: 'date' },
   { name: 'last_consolidated_date', type: 'date' },
   { name: 'row_count', type: 'int32' },
-  { name: 'generation', type: 'int32' },
   { name: 'digest', type: 'utf8' },
+  { name: 'appended_to', type: 'utf8' },
   { name: 'etag', type: 'utf8' },
   { name: 'daily_fingerprint', type: 'utf8' },
   { name: 'last_updated', type: 'timestamp' },
@@ -27,11 +27,11 @@ export interface ManifestEntry {
   readonly firstSession: number;
   readonly lastSession: number;
   readonly rows: number;
-  /** Changes whenever the history changes other than by appending. */
-  readonly generation: number;
   /** Digest and version of `data.parquet`. */
   readonly digest: string;
   readonly etag: string;
+  /** Digests of earlier versions that this one only appends to, newest first. */
+  readonly appendedTo: readonly string[];
   /** Of the daily files there were, all applied: {@link fingerprintDaily}. */
   readonly dailyFingerprint: string;
   /** Milliseconds since 1970-01-01. */
@@ -108,8 +108,8 @@ function encodeEntries(entries: readonly ManifestEntry[]): Columns {
       Int32Array.from(entries, (entry) => entry.firstSession),
       Int32Array.from(entries, (entry) => entry.lastSession),
       Int32Array.from(entries, (entry) => entry.rows),
-      Int32Array.from(entries, (entry) => entry.generation),
       encodeUtf8(entries.map((entry) => entry.digest)),
+      encodeUtf8(entries.map((entry) => entry.appendedTo.join())),
       encodeUtf8(entries.map((entry) => entry.etag)),
       encodeUtf8(entries.map((entry) => entry.dailyFingerprint)),
       Float64Array.from(entries, (entry) => entry.updatedAt),
@@ -120,7 +120,8 @@ function encodeEntries(entries: readonly ManifestEntry[]): Columns {
 function decodeEntries(columns: Columns): Map<string, ManifestEntry> {
   const strings = (name: string) => decodeUtf8(columnOf<Utf8Values>(MANIFEST_SCHEMA, columns, name));
   const numbers = (name: string) => columnOf<Int32Array | Float64Array>(MANIFEST_SCHEMA, columns, name);
-  const [digests, etags, fingerprints] = [strings('digest'), strings('etag'), strings('daily_fingerprint')];
+  const [digests, appendedTo] = [strings('digest'), strings('appended_to')];
+  const [etags, fingerprints] = [strings('etag'), strings('daily_fingerprint')];
   return new Map(
     strings('symbol').map((symbol, i) => [
       symbol,
@@ -129,9 +130,9 @@ function decodeEntries(columns: Columns): Map<string, ManifestEntry> {
         firstSession: numbers('first_date')[i]!,
         lastSession: numbers('last_consolidated_date')[i]!,
         rows: numbers('row_count')[i]!,
-        generation: numbers('generation')[i]!,
         digest: digests[i]!,
         etag: etags[i]!,
+        appendedTo: appendedTo[i] === '' ? [] : appendedTo[i]!.split(','),
         dailyFingerprint: fingerprints[i]!,
         updatedAt: numbers('last_updated')[i]!,
       },

@@ -1,19 +1,14 @@
-import { allocateBars, type Bars, copyBar, mergeBars, sameBar, sliceBars } from '../bars.ts';
-import { BRONZE_SCHEMA, barsToColumns } from './bronze.ts';
-import { sameBytes } from './columns.ts';
+import { allocateBars, type Bars, copyBar, mergeBars } from '../bars.ts';
 import {
   type AppliedFile,
   type Consolidated,
   type DailyVersion,
   decodeConsolidated,
   encodeConsolidated,
-  generationOf,
-  type HistoryChange,
   isApplied,
-  MAX_CHANGES,
 } from './consolidated.ts';
 import { decodeDaily, MAX_WRITES, type ReadDaily } from './daily-file.ts';
-import { digestColumns } from './digest.ts';
+import { appendedTo, recordChange, sameBars } from './history.ts';
 import { copyRecent } from './recent-bars.ts';
 import type { Codec } from './wasm.ts';
 
@@ -51,10 +46,10 @@ export interface History {
   readonly rows: number;
   readonly firstSession: number;
   readonly lastSession: number;
-  /** Changes whenever the history changes other than by appending. */
-  readonly generation: number;
   /** Digest of `data.parquet`. */
   readonly digest: string;
+  /** Digests of earlier versions that this one only appends to, newest first. */
+  readonly appendedTo: readonly string[];
 }
 
 export interface MergeOutput {
@@ -79,7 +74,7 @@ export function mergeSymbol({ symbol, data, daily, codec, ...rest }: MergeInput)
   const current = data && decodeConsolidated(data, symbol);
   const read = daily.map(({ body, ...file }) => decodeDaily(body, symbol, file));
   const fresh = read.filter((file) => !isApplied(current?.applied.get(file.session), file));
-  const next = planConsolidation(current, { ...rest, symbol, read, fresh });
+  const next = planConsolidation(current, { ...rest, read, fresh });
   const encoded = next && encodeConsolidated(symbol, next, codec);
   const history = next ?? current;
   return {
@@ -91,39 +86,12 @@ export function mergeSymbol({ symbol, data, daily, codec, ...rest }: MergeInput)
   };
 }
 
-/**
- * The changes of a history that becomes `bars`: one more, unless it only gets later bars.
- *
- * @param before the history until now; `undefined` = none
- */
-export function recordChange(
-  symbol: string,
-  before: Pick<Consolidated, 'bars' | 'changes'> | undefined,
-  bars: Bars,
-): readonly HistoryChange[] {
-  const from = firstChange(before, bars);
-  if (from === undefined) return before?.changes ?? [];
-  const { digest } = digestColumns(BRONZE_SCHEMA, barsToColumns(symbol, bars));
-  // Of the content, not counted: a count begins anew with the object, and goes back with a backup.
-  const generation = Number.parseInt(digest.slice(0, 8), 16) & 0x7fffffff || 1;
-  return [...(before?.changes ?? []), { generation, from }].slice(-MAX_CHANGES);
-}
-
-/** The first session whose bar is another than before; `undefined` where all others are later ones. */
-function firstChange(before: Pick<Consolidated, 'bars' | 'changes'> | undefined, bars: Bars): number | undefined {
-  // Where nobody recorded changes, what was there before is not known to whoever asks.
-  if (before === undefined || before.changes.length === 0) return bars.session[0];
-  const same = countSame(before.bars, bars);
-  if (same === before.bars.session.length) return undefined;
-  return Math.min(before.bars.session[same]!, bars.session[same] ?? Number.POSITIVE_INFINITY);
-}
-
 function describe({ bars: { session }, changes }: Consolidated, digest: string): History {
   const [firstSession, lastSession] = [session[0]!, session.at(-1)!];
-  return { rows: session.length, firstSession, lastSession, generation: generationOf(changes), digest };
+  return { rows: session.length, firstSession, lastSession, digest, appendedTo: appendedTo(changes, session) };
 }
 
-interface PlanInput extends Pick<MergeInput, 'symbol' | 'listed' | 'imported' | 'retainFrom' | 'today'> {
+interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'retainFrom' | 'today'> {
   readonly read: readonly ReadDaily[];
   /** Those that have not been applied indeed. */
   readonly fresh: readonly ReadDaily[];
@@ -131,8 +99,8 @@ interface PlanInput extends Pick<MergeInput, 'symbol' | 'listed' | 'imported' | 
 
 /** What `data.parquet` becomes, or `undefined` where it stays as it is. */
 function planConsolidation(
-  current: Consolidated | undefined,
-  { symbol, listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY, today }: PlanInput,
+  current: ReturnType<typeof decodeConsolidated> | undefined,
+  { listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY, today }: PlanInput,
 ): Consolidated | undefined {
   const before = current?.bars ?? allocateBars(0);
   let bars = fresh.length > 0 ? mergeBars(before, joinDaily(fresh)) : before;
@@ -150,7 +118,7 @@ function planConsolidation(
     // The same write in another store: of a copied lake the etags are others.
     else if (before && isLast(before, file)) applied.set(file.session, { ...before, etag: file.etag });
   }
-  return { bars, applied, changes: recordChange(symbol, current, bars) };
+  return { bars, applied, changes: recordChange(current, bars) };
 }
 
 function appliedFile(file: ReadDaily, before: AppliedFile | undefined, today: number): AppliedFile {
@@ -172,24 +140,4 @@ function joinDaily(files: readonly ReadDaily[]): Bars {
     copyBar(bars, 0, joined, i);
   });
   return joined;
-}
-
-/** How many bars two histories have in common before the first that differs. */
-function countSame(a: Bars, b: Bars): number {
-  const length = Math.min(a.session.length, b.session.length);
-  if (hasSameBytes(sliceBars(a, 0, length), sliceBars(b, 0, length))) return length;
-  let same = 0;
-  while (same < length && sameBar(a, same, b, same)) same++;
-  return same;
-}
-
-// Quicker than bar by bar; where bytes differ the bars may still be the same (0 and −0, absent and left out).
-function hasSameBytes(a: Bars, b: Bars): boolean {
-  const names = Object.keys({ ...a, ...b }) as (keyof Bars)[];
-  return names.every((name) => a[name] && b[name] && sameBytes(a[name], b[name]));
-}
-
-function sameBars(a: Bars, b: Bars): boolean {
-  const { length } = a.session;
-  return length === b.session.length && countSame(a, b) === length;
 }

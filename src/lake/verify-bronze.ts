@@ -2,8 +2,9 @@ import type { Bars } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
-import { type Consolidated, generationOf, isApplied, readConsolidated } from './consolidated.ts';
+import { type Consolidated, isApplied, readConsolidated } from './consolidated.ts';
 import { readDaily } from './daily-file.ts';
+import { appendedTo } from './history.ts';
 import { CLEANUP_PREFIX, dataKey, MANIFEST_KEY, RECENT_BARS_KEY } from './keys.ts';
 import { fingerprintDaily, type Manifest, type ManifestEntry, readManifest, updateManifest } from './manifest.ts';
 import { mapAll } from './map-all.ts';
@@ -138,9 +139,9 @@ function entryOf(
   const isApplied = daily.every((file) => applied.get(file.session)?.etag === file.etag);
   return {
     symbol,
-    generation: generationOf(changes),
     digest,
     etag,
+    appendedTo: appendedTo(changes, bars.session),
     recent: copyRecent(bars),
     firstSession: bars.session[0] ?? 0,
     lastSession: bars.session.at(-1) ?? 0,
@@ -158,7 +159,7 @@ function compareManifest(manifest: Manifest, entries: readonly ManifestEntry[]):
   const problems: LakeProblem[] = [];
   for (const entry of entries) {
     const said = manifest.entries.get(entry.symbol);
-    const wrong = said && COMPARED.filter((name) => said[name] !== entry[name]);
+    const wrong = said && COMPARED.filter((name) => String(said[name]) !== String(entry[name]));
     if (!said) problems.push(problem(`${MANIFEST_KEY}: does not know ${entry.symbol}`));
     else if (wrong && wrong.length > 0) {
       const expected = wrong.map((name) => `${name} ${said[name]} (expected ${entry[name]})`).join(', ');
@@ -183,4 +184,4 @@ function compareRecent({ bars, symbols, damage }: RecentBars, entries: readonly 
 }
 
 // Not the etag: of a copied lake it is another, of the same content.
-const COMPARED = ['rows', 'firstSession', 'lastSession', 'generation', 'digest'] as const;
+const COMPARED = ['rows', 'firstSession', 'lastSession', 'digest', 'appendedTo'] as const;

@@ -1,4 +1,4 @@
-import type { HistoryChange } from '../lake/consolidated.ts';
+import { changedFrom, type HistoryChange } from '../lake/history.ts';
 import { lowerBound } from '../lower-bound.ts';
 
 /** What is known of a symbol's history without reading it. */
@@ -6,21 +6,28 @@ export interface HistoryState {
   readonly rows: number;
   readonly firstSession: number;
   readonly lastSession: number;
-  /** Changes whenever the history changes other than by appending. */
-  readonly generation: number;
+  /** Of its `data.parquet`. */
+  readonly digest: string;
 }
 
-type HistoryFigures = Pick<HistoryState, 'generation' | 'rows'>;
-
-/** Whether a history is what it was, or that with more at its end. */
-export function isContinued(known: HistoryState | undefined, now: HistoryFigures): known is HistoryState {
-  // Generation 0 is that of files that do not tell.
-  return known !== undefined && known.generation === now.generation && now.generation !== 0 && known.rows <= now.rows;
-}
+type HistoryVersion = Pick<HistoryState, 'rows' | 'digest'>;
 
 /** Whether nothing has changed. */
-export function isUnchanged(known: HistoryState | undefined, now: HistoryFigures): boolean {
-  return isContinued(known, now) && known.rows === now.rows;
+export function isUnchanged(known: HistoryState | undefined, { digest }: Pick<HistoryState, 'digest'>): boolean {
+  return known?.digest === digest;
+}
+
+/**
+ * Whether a history is what it was, or that with more at its end.
+ *
+ * @param now `appendedTo` are digests of versions that it only appends to
+ */
+export function isContinued(
+  known: HistoryState | undefined,
+  now: HistoryVersion & { readonly appendedTo: readonly string[] },
+): known is HistoryState {
+  if (known === undefined) return false;
+  return isUnchanged(known, now) || (now.appendedTo.includes(known.digest) && known.rows < now.rows);
 }
 
 /**
@@ -33,18 +40,17 @@ export function isUnchanged(known: HistoryState | undefined, now: HistoryFigures
  */
 export function firstChangedRow(
   known: HistoryState | undefined,
-  now: HistoryFigures,
+  now: HistoryVersion,
   changes: readonly HistoryChange[],
   session: Int32Array,
   n: number,
 ): number {
-  if (known === undefined || known.generation === 0) return 0;
-  // Of one generation, one history is the beginning of the other.
-  let row = Math.min(known.rows, now.rows);
-  if (known.generation !== now.generation) {
-    const at = changes.findIndex(({ generation }) => generation === known.generation);
-    if (at < 0) return 0;
-    for (const { from } of changes.slice(at + 1)) row = Math.min(row, lowerBound(session, from));
+  if (known === undefined) return 0;
+  let row = known.rows;
+  if (!isUnchanged(known, now)) {
+    const from = changedFrom(changes, known.digest);
+    if (from === undefined) return 0;
+    row = Math.min(row, now.rows, lowerBound(session, from));
   }
   return row - (row % n);
 }

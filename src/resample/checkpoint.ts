@@ -37,8 +37,8 @@ const document = z.strictObject({
   writing: z.array(month),
   /** Month files by month (YYYYMM). */
   files: z.record(month, z.strictObject({ rows: z.int().min(1), digest: hex16, etag: z.string().min(1).max(200) })),
-  /** What the groups were made of: bars, first and last session, and generation of each symbol. */
-  symbols: z.record(symbol, z.string().regex(/^[1-9]\d* \d{4}-\d{2}-\d{2} \d{4}-\d{2}-\d{2} \d+$/)),
+  /** What the groups were made of: bars, first and last session, and digest of each symbol's `data.parquet`. */
+  symbols: z.record(symbol, z.string().regex(/^[1-9]\d* \d{4}-\d{2}-\d{2} \d{4}-\d{2}-\d{2} [0-9a-f]{16}$/)),
   /** Of all the rest: {@link digestOf}. */
   digest: hex16,
 });

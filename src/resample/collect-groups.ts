@@ -93,14 +93,14 @@ export async function collectRecent(
   const firsts = intervals.map(() => new Int32Array(symbols.length));
   const ends = Int32Array.from(symbols, ({ symbol }) => places.get(symbol)!.to);
   const grouped = symbols.map(({ symbol, entry }, i): GroupedSymbol => {
-    const { rows: count, firstSession, lastSession, generation } = entry!;
+    const { rows: count, firstSession, lastSession, digest, appendedTo } = entry!;
     const since = intervals.map(({ interval, known }, k) => {
       const before = known.get(symbol)!.rows;
       if (before === count) firsts[k]![i] = ends[i]!;
       else firsts[k]![i] = ends[i]! - (count - (before - (before % interval)));
       return before === count ? NO_SESSION : bars.session[firsts[k]![i]!]!;
     });
-    return { id: ids.get(symbol)!, rows: count, firstSession, lastSession, generation, since };
+    return { id: ids.get(symbol)!, rows: count, firstSession, lastSession, digest, appendedTo, since };
   });
   const made = makeGroups(
     bars,

@@ -1,6 +1,7 @@
 import type { Bars } from '../bars.ts';
 import { readBarsViews } from '../lake/bronze.ts';
-import { changesOf, generationOf } from '../lake/consolidated.ts';
+import { changesOf } from '../lake/consolidated.ts';
+import { appendedTo } from '../lake/history.ts';
 import { dataKey } from '../lake/keys.ts';
 import { type FailedSymbol, failedSymbol } from '../progress.ts';
 import { firstChangedRow, type HistoryState, isUnchanged } from './changed-rows.ts';
@@ -37,6 +38,8 @@ export interface GroupTask {
 /** What a symbol's groups were made of. */
 export interface GroupedSymbol extends HistoryState {
   readonly id: number;
+  /** Digests of versions that it only appends to, of those that groups may have been made of. */
+  readonly appendedTo: readonly string[];
   /** By interval: groups that begin at this session or later are made again. */
   readonly since: readonly number[];
 }
@@ -64,8 +67,9 @@ export function groupSymbols({ intervals, isWhole, bytes, symbols }: GroupTask):
       readBarsViews(new Uint8Array(bytes, from, to - from), symbol, key, ({ bars, metadata }) => {
         const { session } = bars;
         if (session.length === 0) return;
-        const changes = changesOf(metadata, key);
-        const now = { rows: session.length, generation: generationOf(changes) };
+        // Where groups are all made anew it does not matter what has changed.
+        const changes = known ? changesOf(metadata, key) : [];
+        const now = { rows: session.length, digest: metadata.digest!, appendedTo: appendedTo(changes, session) };
         const rows = intervals.map((n, k) => firstChangedRow(known?.[k], now, changes, session, n));
         const since = rows.map((row, k) => (isUnchanged(known?.[k], now) ? NO_SESSION : sinceRow(session, row)));
         grouped.push({ id, ...now, firstSession: session[0]!, lastSession: session.at(-1)!, since });

@@ -108,16 +108,8 @@ async function listCheckpoints(
 export function parseHistories({ symbols }: Checkpoint): Map<string, HistoryState> {
   return new Map(
     Object.entries(symbols).map(([symbol, text]) => {
-      const [rows, first, last, generation] = text.split(' ') as [string, string, string, string];
-      return [
-        symbol,
-        {
-          rows: Number(rows),
-          firstSession: sessionFrom(first),
-          lastSession: sessionFrom(last),
-          generation: Number(generation),
-        },
-      ];
+      const [rows, first, last, digest] = text.split(' ') as [string, string, string, string];
+      return [symbol, { rows: Number(rows), firstSession: sessionFrom(first), lastSession: sessionFrom(last), digest }];
     }),
   );
 }

@@ -70,21 +70,23 @@ export function planInterval(
   };
   const madeIsChanged = rebuilt.size === 0;
   if (madeIsChanged) for (const month of made) concerned.add(month);
-  for (const { id, since: sinces, ...history } of grouped) {
+  for (const { id, since: sinces, appendedTo, ...history } of grouped) {
     const symbol = names[id]!;
     const known = histories.get(symbol);
     sinceRebuilt[id] = ALL_SESSIONS;
     since[id] = sinces[k]!;
     next.set(symbol, history);
-    if (since[id] === NO_SESSION || (madeIsChanged && (known === undefined || isContinued(known, history)))) continue;
+    const isAppended = known === undefined || isContinued(known, { ...history, appendedTo });
+    if (since[id] === NO_SESSION || (madeIsChanged && isAppended)) continue;
     const first = Math.min(history.firstSession, known?.firstSession ?? history.firstSession);
     addRange(Math.max(since[id], first), Math.max(history.lastSession, known?.lastSession ?? history.lastSession));
   }
   names.forEach((symbol, id) => {
-    const known = gone.has(symbol) ? histories.get(symbol) : undefined;
-    if (!known) return;
+    if (!gone.has(symbol)) return;
     since[id] = ALL_SESSIONS;
     sinceRebuilt[id] = ALL_SESSIONS;
+    const known = histories.get(symbol);
+    if (!known) return;
     next.delete(symbol);
     addRange(known.firstSession, known.lastSession);
   });

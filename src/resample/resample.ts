@@ -106,7 +106,7 @@ export async function resample(lake: ObjectStore, options: ResampleOptions = {})
       if (attempt === MAX_ATTEMPTS) throw error;
       if (error instanceof SuspectMonth) {
         const known = suspects.get(error.interval)!;
-        if (symbols || known.has(error.month)) throw adviseOf(error);
+        if (known.has(error.month)) throw adviseOf(error);
         known.add(error.month);
       } else if (!hasCode(error, 'Conflict')) throw error;
     }
@@ -264,7 +264,7 @@ async function deleteOthers(
     if (some.length === 0) continue;
     const deletions = some.map(({ key, etag }) => ({ key, ifMatch: etag }));
     const failures = await store.deleteAll(deletions, { signal });
-    const failure = failures.find((error) => error !== undefined && error.code !== 'Conflict');
+    const failure = failures.find((error) => error !== undefined);
     if (failure) throw failure;
   }
 }

@@ -37,7 +37,7 @@ const HERE: Threads = {
 export function openThreads(count: number): Threads {
   const worker = count > 1 ? findWorker() : undefined;
   if (!worker) return HERE;
-  const pool = new Piscina({ filename: worker.href, minThreads: count, maxThreads: count });
+  const pool = new Piscina({ filename: worker.href, minThreads: count, maxThreads: count, concurrentTasksPerWorker: 4 });
   return {
     count,
     groupSymbols: (task) => pool.run(task, { name: 'groupSymbols' }),

@@ -125,8 +125,8 @@ function adoptFiles(
 }
 
 function formatHistories(histories: ReadonlyMap<string, HistoryState>): Checkpoint['symbols'] {
-  const entries = [...histories].map(([symbol, { rows, firstSession, lastSession, generation }]) => {
-    return [symbol, `${rows} ${formatSession(firstSession)} ${formatSession(lastSession)} ${generation}`];
+  const entries = [...histories].map(([symbol, { rows, firstSession, lastSession, digest }]) => {
+    return [symbol, `${rows} ${formatSession(firstSession)} ${formatSession(lastSession)} ${digest}`];
   });
   return Object.fromEntries(entries.sort());
 }

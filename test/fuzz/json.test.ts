@@ -75,7 +75,10 @@ describe('checkpoints', () => {
     deferred: ['202003'],
     writing: ['202511', '202512'],
     files: { '202001': file(20, 'v1'), '202512': file(230, '"9f8a"') },
-    symbols: { AAPL: '1000 2020-01-02 2026-11-20 868394822', 'BRK.B': '234 2020-01-02 2026-11-20 7' },
+    symbols: {
+      AAPL: '1000 2020-01-02 2026-11-20 0123456789abcdef',
+      'BRK.B': '234 2020-01-02 2026-11-20 fedcba9876543210',
+    },
   };
   const text = new TextDecoder().decode(encodeCheckpoint(checkpoint));
 
@@ -137,18 +140,20 @@ describe('data.parquet', () => {
 
   test('lists of changes are what is written, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
     const { store, body } = await written();
-    const changes = Array.from({ length: 16 }, (_, i) => [2 ** 31 - 1 - i * 7919, formatSession(20_000 + (i % 5))]);
+    const changes = Array.from({ length: 64 }, (_, i) => {
+      return [(i * 7919).toString(16).padStart(16, '0'), 2000 + i, formatSession(20_000 + (i % 5))];
+    });
     const outcomes = await fuzz('changes', async (random) => {
       const mutated = Buffer.from(mutateJson(JSON.stringify(changes), random)).toString();
       await store.put(key, forge(body, { metadata: { changes: mutated } }));
       const read = await orCorrupt(key, readConsolidated(store, 'AAPL'));
       if (read === undefined) return 'CorruptObject';
-      const found = read.changes.map(({ generation, from }) => [generation, formatSession(from)] as const);
+      const found = read.changes.map(({ of, rows, from }) => [of, rows, formatSession(from)] as const);
       if (!isDeepStrictEqual(found, JSON.parse(mutated))) throw new Error('not what is written');
       const fits = found.every(
-        ([generation, date]) => Number.isInteger(generation) && generation > 0 && generation < 2 ** 31 && isDate(date),
+        ([of, rows, date]) => isHex16(of) && Number.isSafeInteger(rows) && rows >= 0 && isDate(date),
       );
-      if (!fits || found.length > 16) throw new Error('does not fit the schema');
+      if (!fits || found.length > 64) throw new Error('does not fit the schema');
       return isDeepStrictEqual(found, changes) ? 'as before' : 'another list';
     });
     if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(3);
@@ -157,17 +162,19 @@ describe('data.parquet', () => {
   test.each([
     '',
     '{}',
-    '[7]',
-    '[[7]]',
-    '[[0,"2024-01-02"]]',
-    '[[-1,"2024-01-02"]]',
-    '[[1.5,"2024-01-02"]]',
-    '[[2147483648,"2024-01-02"]]',
-    '[["7","2024-01-02"]]',
-    '[[7,"2024-02-30"]]',
-    '[[7,19724]]',
-    '[[7,"2024-01-02",0]]',
-    JSON.stringify(Array(17).fill([7, '2024-01-02'])),
+    '["0123456789abcdef"]',
+    '[[7,"2024-01-02"]]',
+    '[["0123456789abcdef",7]]',
+    '[["0123456789abcdef",7,"2024-01-02",0]]',
+    '[["0123456789abcde",7,"2024-01-02"]]',
+    '[["0123456789ABCDEF",7,"2024-01-02"]]',
+    '[[81985529216486895,7,"2024-01-02"]]',
+    '[["0123456789abcdef",-1,"2024-01-02"]]',
+    '[["0123456789abcdef",1.5,"2024-01-02"]]',
+    '[["0123456789abcdef","7","2024-01-02"]]',
+    '[["0123456789abcdef",7,"2024-02-30"]]',
+    '[["0123456789abcdef",7,19724]]',
+    JSON.stringify(Array(65).fill(['0123456789abcdef', 7, '2024-01-02'])),
   ])('changes "%s" are CorruptObject', async (changes) => {
     const { store, body } = await written();
     await store.put(key, forge(body, { metadata: { changes } }));
@@ -185,8 +192,9 @@ test('manifests are what was written, or empty and said to be damaged', { timeou
       const own = memoryStore();
       const entries = Array.from({ length: 40 }, (_, i): ManifestEntry => {
         const symbol = `S${String.fromCharCode(65 + (i % 26))}${i}`;
-        const versions = { digest: (i * 7919).toString(16).padStart(16, '0'), etag: `v${i}` };
-        const figures = { firstSession: 10_000 + i, lastSession: 20_000, rows: 500 + i + changed, generation: i % 3 };
+        const digests = Array.from({ length: 1 + (i % 9) }, (_, k) => (i * 7919 + k).toString(16).padStart(16, '0'));
+        const versions = { digest: digests[0]!, etag: `v${i}`, appendedTo: digests.slice(1) };
+        const figures = { firstSession: 10_000 + i, lastSession: 20_000, rows: 500 + i + changed };
         return { symbol, ...figures, ...versions, dailyFingerprint: versions.digest, updatedAt: 1_795_000_000_000 + i };
       });
       await updateManifest(own, entries);

@@ -109,8 +109,8 @@ function anyBar() {
 async function describeLake(store: ObjectStore): Promise<string> {
   const bronze = Object.entries(await readBronze(store)).map(([symbol, bars]) => [symbol, rowsOf(bars)]);
   const manifest = [...(await readManifest(store)).entries.values()].map(
-    ({ symbol, rows, digest, generation, firstSession, lastSession }) => {
-      return [symbol, rows, digest, generation, firstSession, lastSession];
+    ({ symbol, rows, digest, appendedTo, firstSession, lastSession }) => {
+      return [symbol, rows, digest, appendedTo, firstSession, lastSession];
     },
   );
   const recent = await describeRecent(store);

@@ -60,7 +60,7 @@ export const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
           ({ symbol, daily }) => entries.get(symbol)?.dailyFingerprint !== fingerprintDaily(daily),
         );
         for (const { symbol, daily } of behind) {
-          const entry = { symbol, firstSession: 0, lastSession: 0, rows: 0, generation: 0 };
+          const entry = { symbol, firstSession: 0, lastSession: 0, rows: 0, appendedTo: [] };
           const version = { digest: '', etag: '', dailyFingerprint: fingerprintDaily(daily), updatedAt: 0 };
           await updateManifest(store, [{ ...entry, ...version }], options);
         }

@@ -1,9 +1,8 @@
 import type { Bars } from '../../src/bars.ts';
-import { type AppliedFile, type DailyVersion, encodeConsolidated, generationOf } from '../../src/lake/consolidated.ts';
+import { type AppliedFile, type DailyVersion, encodeConsolidated } from '../../src/lake/consolidated.ts';
 import { decodeDaily, encodeDaily } from '../../src/lake/daily-file.ts';
 import { dailyKey, dataKey, MANIFEST_KEY, RECENT_BARS_KEY } from '../../src/lake/keys.ts';
 import { fingerprintDaily, updateManifest } from '../../src/lake/manifest.ts';
-import { recordChange } from '../../src/lake/merge-symbol.ts';
 import { updateRecentBars } from '../../src/lake/recent-bars.ts';
 import type { ObjectStore } from '../../src/lake/store.ts';
 import { type DailyFile, listSymbol } from '../../src/lake/symbol-files.ts';
@@ -77,11 +76,9 @@ export async function fillLake(store: ObjectStore, world: World, random: Random,
     }
     if (bars.size === 0) continue;
     const consolidated = barsOf(bars);
-    const changes = recordChange(symbol, undefined, consolidated);
-    const { bytes, digest } = encodeConsolidated(symbol, { bars: consolidated, applied, changes });
+    const { bytes, digest } = encodeConsolidated(symbol, { bars: consolidated, applied, changes: [] });
     const etag = await store.put(dataKey(symbol), bytes);
-    const generation = generationOf(changes);
-    await plantIndexes(store, symbol, { digest, etag, generation, bars: consolidated, random });
+    await plantIndexes(store, symbol, { digest, etag, bars: consolidated, random });
     for (const session of world.sessions) {
       if (!bars.has(session) && random.chance(0.5)) {
         await putDaily(store, symbol, session, write(symbol, session));
@@ -110,11 +107,9 @@ async function plantIndexes(
     bars,
     digest,
     etag,
-    generation,
     random,
   }: Pick<DailyVersion, 'digest' | 'etag'> & {
     readonly bars: Bars;
-    readonly generation: number;
     readonly random: Random;
   },
 ): Promise<void> {
@@ -127,8 +122,8 @@ async function plantIndexes(
     firstSession: bars.session[0]!,
     lastSession: bars.session.at(-1)!,
     rows: bars.session.length,
-    generation: kind === 'other' ? 7 : generation,
     digest: kind === 'right' ? digest : '0123456789abcdef',
+    appendedTo: kind === 'other' ? ['fedcba9876543210'] : [],
     etag: kind === 'other data' || kind === 'other' ? 'v0' : etag,
     dailyFingerprint: fingerprintDaily(kind === 'other files' || kind === 'other' ? others : daily),
     updatedAt: 0,

@@ -33,11 +33,11 @@ describe('bronze files', () => {
   test.each(['snappy', 'zstd', 'uncompressed'] as const)('give back the bars they were made of (%s)', (codec) => {
     fc.assert(
       fc.property(arbitraryBars(), (bars) => {
-        const { bytes, digest } = encodeBars('BRK.B', bars, { codec, metadata: { generation: '3' } });
+        const { bytes, digest } = encodeBars('BRK.B', bars, { codec, metadata: { epoch: '3' } });
         const decoded = decodeTable(BRONZE_SCHEMA, bytes, 'test');
         expect(columnsToBars(decoded.columns)).toEqual(bars);
         expect(decoded.digest).toBe(digest);
-        expect(decoded.metadata).toMatchObject({ generation: '3', rows: String(bars.session.length) });
+        expect(decoded.metadata).toMatchObject({ epoch: '3', rows: String(bars.session.length) });
       }),
       { numRuns: 60 },
     );
@@ -107,7 +107,7 @@ describe('bronze files', () => {
   });
 
   test('a flipped bit anywhere is CorruptObject that names the file', () => {
-    const { bytes } = encodeBars('AAPL', sliceBars(sample!, 0, 3), { metadata: { generation: '3' } });
+    const { bytes } = encodeBars('AAPL', sliceBars(sample!, 0, 3), { metadata: { epoch: '3' } });
     expect(columnsToBars(decodeTable(BRONZE_SCHEMA, bytes, 'file').columns)).toEqual(sliceBars(sample!, 0, 3));
     const corrupt = expect.objectContaining({ code: 'CorruptObject', message: expect.stringContaining('flipped') });
     for (let bit = 0; bit < bytes.length * 8; bit++) {

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { allocateBars, type Bars, mergeBars, sliceBars } from '../../src/bars.ts';
+import { type Bars, mergeBars, sliceBars } from '../../src/bars.ts';
 import { BatchLayerError } from '../../src/errors.ts';
 import { writeDaily } from '../../src/ingest/daily-writer.ts';
 import { type ConsolidateOptions, consolidate } from '../../src/lake/consolidate.ts';
 import { consolidateSymbol } from '../../src/lake/consolidate-symbol.ts';
-import { type Consolidated, encodeConsolidated, generationOf, readConsolidated } from '../../src/lake/consolidated.ts';
+import { readConsolidated } from '../../src/lake/consolidated.ts';
 import { fileStore } from '../../src/lake/file-store.ts';
 import { dailyKey, dataKey, MANIFEST_KEY, RECENT_BARS_KEY } from '../../src/lake/keys.ts';
 import { readManifest } from '../../src/lake/manifest.ts';
@@ -47,122 +47,6 @@ function watchReads(store: ObjectStore): { readonly watched: ObjectStore; readon
 async function importBulk(store: ObjectStore, symbol: string, bars: Bars) {
   return consolidateSymbol(store, await listSymbol(store, symbol), { imported: bars });
 }
-
-/** Bars that nobody has had, of these sessions. */
-function newBars(sessions: readonly number[], count: { value: number }): Bars {
-  const sorted = [...new Set(sessions)].sort((a, b) => a - b);
-  const bars = allocateBars(sorted.length);
-  bars.session.set(sorted);
-  for (const i of sorted.keys()) bars.volume[i] = ++count.value;
-  return bars;
-}
-
-function before(session: number, { bars }: Consolidated): Bars {
-  return sliceBars(bars, 0, bars.session.filter((own) => own < session).length);
-}
-
-/** The first session that is not the same in both, missing in one included. */
-function firstDifference(a: Bars, b: Bars): number | undefined {
-  const [ofA, ofB] = [a, b].map((bars) => new Map(Array.from(bars.session, (session, i) => [session, bars.volume[i]])));
-  return [...ofA!.keys(), ...ofB!.keys()].sort((x, y) => x - y).find((n) => ofA!.get(n) !== ofB!.get(n));
-}
-
-describe('changes of a history', () => {
-  const sessions = fc.array(fc.integer({ min: 10, max: 30 }), { minLength: 1, maxLength: 3 });
-  const step = (how: 'append' | 'write' | 'import' | 'restore' | 'begin anew') =>
-    fc.record({ how: fc.constant(how), sessions });
-  const steps = fc.array(
-    fc.oneof(
-      { weight: 4, arbitrary: step('append') },
-      { weight: 2, arbitrary: step('write') },
-      { weight: 2, arbitrary: step('import') },
-      { weight: 2, arbitrary: step('restore') },
-      { weight: 1, arbitrary: step('begin anew') },
-    ),
-    { minLength: 2, maxLength: 24 },
-  );
-
-  test('of one generation, one history begins the other; before `from` so it is of two; `from` is the first that differs', {
-    timeout: 60_000,
-  }, async () => {
-    const seen = { appended: 0, changed: 0, unknown: 0 };
-    await fc.assert(
-      fc.asyncProperty(steps, async (steps) => {
-        const store = memoryStore();
-        const count = { value: 0 };
-        const versions: Consolidated[] = [];
-        let life: Consolidated[] = [];
-        for (const { how, sessions } of steps) {
-          if (how === 'begin anew') {
-            for (const key of await keysOf(store, 'bronze/')) await store.delete(key);
-            life = [];
-          }
-          const last = life.at(-1);
-          const end = last?.bars.session.at(-1) ?? 10;
-          if (how === 'restore' && last) await importBulk(store, 'A', life[sessions[0]! % life.length]!.bars);
-          else if (how === 'import') await importBulk(store, 'A', newBars(sessions, count));
-          else if (how === 'append') {
-            await importBulk(
-              store,
-              'A',
-              newBars(
-                sessions.map((n) => end + n - 9),
-                count,
-              ),
-            );
-          } else await writeDaily(store, 'A', newBars(sessions, count));
-          await consolidate(store, keepAll);
-          const found = (await readConsolidated(store, 'A'))!;
-          expect((await readManifest(store)).entries.get('A')?.generation).toBe(generationOf(found.changes));
-          checkChanges(last, found);
-          for (const old of versions) seen[checkVersions(old, found)]++;
-          life.push(found);
-          versions.push(found);
-        }
-      }),
-      { numRuns: 50 },
-    );
-    // Each kind of pair was met, often.
-    expect(Math.min(...Object.values(seen))).toBeGreaterThan(100);
-  });
-
-  /** One version after the other. */
-  function checkChanges(last: Consolidated | undefined, { bars, changes }: Consolidated): void {
-    const from = last ? firstDifference(last.bars, bars) : bars.session[0]!;
-    const isAppended = last && (from === undefined || from > last.bars.session.at(-1)!);
-    const added = isAppended ? [] : [{ generation: expect.any(Number), from }];
-    expect(changes).toEqual([...(last?.changes ?? []), ...added].slice(-16));
-    expect(generationOf(changes)).toBeGreaterThan(0);
-  }
-
-  /** Any two, also of different lives. */
-  function checkVersions(old: Consolidated, now: Consolidated): 'appended' | 'changed' | 'unknown' {
-    const at = now.changes.findLastIndex(({ generation }) => generation === generationOf(old.changes));
-    if (at < 0) return 'unknown';
-    const from = Math.min(...now.changes.slice(at + 1).map((change) => change.from));
-    const [a, b] = [before(from, old), before(from, now)].map(rowsOf) as [unknown[], unknown[]];
-    expect(a.slice(0, b.length)).toEqual(b.slice(0, a.length));
-    return from === Number.POSITIVE_INFINITY ? 'appended' : 'changed';
-  }
-
-  test('the last 16 are kept; what has none is of no known history, and gets one where it is written', async () => {
-    const store = memoryStore();
-    let bars = history(3);
-    const { bytes } = encodeConsolidated('A', { bars, applied: new Map(), changes: [] });
-    await store.put(dataKey('A'), bytes);
-    expect(generationOf((await readConsolidated(store, 'A'))!.changes)).toBe(0);
-    await importBulk(store, 'A', history(1, TODAY + 1));
-    const first = (await readConsolidated(store, 'A'))!.changes;
-    expect(first).toEqual([{ generation: expect.any(Number), from: bars.session[0] }]);
-    for (let i = 0; i < 16; i++) {
-      bars = corrected(bars, i % 3);
-      await importBulk(store, 'A', bars);
-    }
-    const { changes } = (await readConsolidated(store, 'A'))!;
-    expect(changes.map(({ from }) => from)).toEqual(Array.from({ length: 16 }, (_, i) => bars.session[i % 3]));
-    expect(changes).not.toContainEqual(first[0]);
-  });
-});
 
 describe('consolidate', () => {
   test('merges daily files of any order into data.parquet and the manifest', async () => {
@@ -209,22 +93,22 @@ describe('consolidate', () => {
     expect(read.filter((key) => key.includes('date='))).toEqual([dailyKey('A', TODAY)]);
   });
 
-  test('a corrected daily file replaces its session and changes the generation; appending does not', async () => {
+  test('a corrected daily file replaces its session; each version tells what the one before it was', async () => {
     const store = memoryStore();
     const bars = history(5);
     await writeDaily(store, 'A', sliceBars(bars, 0, 4));
     await consolidate(store, keepAll);
     await writeDaily(store, 'A', sliceBars(bars, 4, 5));
     await consolidate(store, keepAll);
-    const [created, ...others] = (await readConsolidated(store, 'A'))!.changes;
-    expect([created, others]).toEqual([{ generation: expect.any(Number), from: bars.session[0] }, []]);
+    const appended = (await readConsolidated(store, 'A'))!;
+    expect(appended.changes).toEqual([{ of: expect.any(String), rows: 4, from: bars.session[4] }]);
+    expect((await readManifest(store)).entries.get('A')?.appendedTo).toEqual([appended.changes[0]?.of]);
     const other = corrected(bars, 2);
     await writeDaily(store, 'A', sliceBars(other, 2, 3));
     await consolidate(store, keepAll);
     const found = await readConsolidated(store, 'A');
-    expect(found?.changes).toEqual([created, { generation: expect.any(Number), from: bars.session[2] }]);
-    expect(found?.changes[1]?.generation).not.toBe(created?.generation);
-    expect((await readManifest(store)).entries.get('A')?.generation).toBe(generationOf(found!.changes));
+    expect(found?.changes).toEqual([...appended.changes, { of: appended.digest, rows: 5, from: bars.session[2] }]);
+    expect((await readManifest(store)).entries.get('A')?.appendedTo).toEqual([]);
     expect(rowsOf(found!.bars)).toEqual(rowsOf(other));
   });
 

@@ -11,7 +11,7 @@ import { forge } from '../support/forge-parquet.ts';
 
 const [history] = syntheticMarket({ symbols: 1, bars: 100, longest: 100, lastDate: '2025-12-31' });
 const columns = barsToColumns('AAPL', history!.bars);
-const { bytes } = encodeTable(BRONZE_SCHEMA, columns, { metadata: { generation: '3' } });
+const { bytes } = encodeTable(BRONZE_SCHEMA, columns, { metadata: { epoch: '3' } });
 const digestOf = (file: Uint8Array) => splitFooter(file, 'file').metadata.get(FILE_DIGEST);
 
 describe('the digest of a file', () => {
@@ -58,7 +58,7 @@ describe('the digest of a file', () => {
     const other = new Map([...metadata].filter(([key]) => key !== 'ARROW:schema'));
     const file = bytes.slice();
     sealFile(file, new Map(other).set(FILE_DIGEST, digestOf(bytes)!));
-    expect(() => sealFile(file, new Map(other).set('batch_layer.generation', '4'))).toThrow(/other metadata/);
+    expect(() => sealFile(file, new Map(other).set('batch_layer.epoch', '4'))).toThrow(/other metadata/);
     expect(() => sealFile(file, new Map(other).set('note', 'x'.repeat(bytes.length)))).toThrow(/other metadata/);
   });
 });

@@ -23,7 +23,7 @@ function longHistory(length: number): Bars {
 const columns = barsToColumns('AAPL', longHistory(2 * ROW_GROUP_ROWS + 5));
 
 describe('encodeTable', () => {
-  const { bytes, digest } = encodeTable(BRONZE_SCHEMA, columns, { codec: 'zstd', metadata: { generation: '3' } });
+  const { bytes, digest } = encodeTable(BRONZE_SCHEMA, columns, { codec: 'zstd', metadata: { epoch: '3' } });
 
   test('makes row groups of 65,536 rows, read as they were written, by others too', async () => {
     const { rowGroups, metadata } = splitFooter(bytes, 'file');
@@ -31,7 +31,7 @@ describe('encodeTable', () => {
     expect(metadata.has('ARROW:schema')).toBe(true);
     const table = decodeTable(BRONZE_SCHEMA, bytes, 'file');
     expect(table.columns).toEqual(columns);
-    expect(table.metadata).toMatchObject({ generation: '3', rows: String(columns.length) });
+    expect(table.metadata).toMatchObject({ epoch: '3', rows: String(columns.length) });
     const path = `${await temporaryFolder()}/long.parquet`;
     await writeFile(path, bytes);
     const sums = 'count(*)::INTEGER AS n, sum(close) AS close, count(vwap)::INTEGER AS vwap, max(date) AS last';
@@ -61,7 +61,7 @@ describe('encodeTable', () => {
 
   test('gives the digest of the table, or takes it', () => {
     expect(digest).toEqual(digestColumns(BRONZE_SCHEMA, columns));
-    const given = encodeTable(BRONZE_SCHEMA, columns, { codec: 'zstd', metadata: { generation: '3' }, digest });
+    const given = encodeTable(BRONZE_SCHEMA, columns, { codec: 'zstd', metadata: { epoch: '3' }, digest });
     expect(given).toEqual({ bytes, digest });
   });
 

@@ -165,6 +165,62 @@ describe('resample', () => {
     );
   });
 
+  test('after an older data.parquet was put back and other bars appended, a run equals one from nothing', async () => {
+    const store = memoryStore();
+    const [bars, other] = [sliceBars(small!, 0, 3), sliceBars(small!, 0, 3)].map((bars, i) => {
+      return { ...bars, volume: Float64Array.of(1, 2, 7 + i) };
+    });
+    await importBars(store, 'A', sliceBars(bars!, 0, 2));
+    const { body } = await store.get(dataKey('A'));
+    const appendDaily = async (bar: Bars) => {
+      await writeDaily(store, 'A', bar);
+      await consolidate(store, { retentionDays: 100_000 });
+    };
+    await appendDaily(sliceBars(bars!, 2, 3));
+    await resample(store, { intervals: [2, 3] });
+    await store.put(dataKey('A'), body);
+    await appendDaily(sliceBars(other!, 2, 3));
+    await resample(store, { intervals: [2, 3] });
+    const fresh = memoryStore();
+    await importBars(fresh, 'A', other!);
+    await resample(fresh, { intervals: [2, 3] });
+    expect(await silverDigests(store)).toEqual(await silverDigests(fresh));
+  });
+
+  test('a symbol that was only appended to since, up to eight times, is not read; one with a late bar is', async () => {
+    const store = await smallLake('A', 'B');
+    await consolidate(store);
+    await resample(store, { intervals: [3] });
+    const read: string[] = [];
+    const watched: ObjectStore = {
+      ...store,
+      get(key, call) {
+        read.push(key);
+        return store.get(key, call);
+      },
+    };
+    const last = small!.session.at(-1)!;
+    const write = async (symbol: string, session: number) => {
+      await writeDaily(store, symbol, { ...sliceBars(small!, 7, 8), session: Int32Array.of(session) });
+      await consolidate(store, { retentionDays: 100_000 });
+    };
+    const isRead = async (symbol: string) => {
+      read.length = 0;
+      await resample(watched, { intervals: [3] });
+      return read.includes(dataKey(symbol));
+    };
+    for (let i = 1; i <= 8; i++) await write('A', last + 2 * i);
+    expect(await isRead('A')).toBe(false);
+    for (let i = 9; i <= 17; i++) await write('A', last + 2 * i);
+    expect(await isRead('A')).toBe(true);
+    await write('A', last + 3);
+    await write('B', last + 1);
+    expect([await isRead('A'), read.includes(dataKey('B'))]).toEqual([true, false]);
+    const silver = await silverDigests(store);
+    await resample(store, { intervals: [3], forceFull: true });
+    expect(await silverDigests(store)).toEqual(silver);
+  });
+
   test('with --symbols only their groups change, and the file equals a full run when all have had theirs', async () => {
     const store = await smallLake('A', 'B', 'C');
     const full = await smallLake('A', 'B', 'C');
