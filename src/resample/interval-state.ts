@@ -13,7 +13,7 @@ import { type ObjectInfo, type ObjectStore, orNone, type StoreCall } from '../la
 import { parseMonth, sessionFrom } from '../session.ts';
 import type { HistoryState } from './changed-rows.ts';
 import { type Checkpoint, emptyCheckpoint, readCheckpoint, type StoredCheckpoint } from './checkpoint.ts';
-import { type FileState, readFileState } from './month-files.ts';
+import { readFileState } from './file-state.ts';
 
 const READS_BEFORE_FORCE = 2;
 const CONCURRENT_READS = 8;
@@ -57,7 +57,7 @@ export async function readIntervalState(
   const checkFile = async ([month, etag]: readonly [number, string]): Promise<void> => {
     const file = recorded.get(month);
     if (file?.etag === etag) return;
-    const state: FileState = await readFileState(store, silverKey(interval, month, shard), { signal });
+    const state = await readFileState(store, silverKey(interval, month, shard), { signal });
     // In a copied lake it is another version of the same content.
     if (!file || state.digest !== file.digest) suspects.add(month);
     highest = Math.max(highest, state.epoch);

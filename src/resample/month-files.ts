@@ -9,22 +9,13 @@ import {
   type Utf8Values,
 } from '../lake/columns.ts';
 import { silverKey } from '../lake/keys.ts';
-import { checkFooter, metadataOf, openFooter, wholeNumberOf } from '../lake/parquet-decode.ts';
 import { SILVER_SCHEMA } from '../lake/silver.ts';
 import { conditionOf, type ObjectStore, type StoreCall } from '../lake/store.ts';
 import { fenced } from './checkpoint.ts';
 import { type Claim, checkClaim } from './claim.ts';
+import { readFileState } from './file-state.ts';
 
 const MAX_ATTEMPTS = 10;
-
-/** What a month file tells of itself. */
-export interface FileState {
-  /** Of the run that wrote it; 0 where the file is missing or damaged, so that it is replaced. */
-  readonly epoch: number;
-  /** Of its groups, as said in its footer. */
-  readonly digest: string | undefined;
-  readonly etag: string | undefined;
-}
 
 export interface MonthCall extends StoreCall {
   readonly claim: Claim;
@@ -70,23 +61,6 @@ export function onlySymbols(columns: Columns, isChosen: (symbol: string) => bool
     return isChosen(symbol) ? [sliceColumns(SILVER_SCHEMA, columns, starts[r]!, starts[r + 1]!)] : [];
   });
   return chosen.length === 0 ? emptyColumns(SILVER_SCHEMA) : concatColumns(SILVER_SCHEMA, chosen);
-}
-
-/** What a month file tells of itself, by its footer. */
-export async function readFileState(store: ObjectStore, key: string, call?: StoreCall): Promise<FileState> {
-  let etag: string | undefined;
-  try {
-    const info = await store.head(key, call);
-    etag = info.etag;
-    const read = (start: number, end: number) => store.getRange(key, { ...call, start, end, ifMatch: info.etag });
-    const footer = await openFooter(read, info.size, key);
-    const { digest } = checkFooter(SILVER_SCHEMA, footer, key);
-    return { epoch: wholeNumberOf(metadataOf(footer), 'epoch', key), digest, etag };
-  } catch (error) {
-    if (hasCode(error, 'Conflict')) return readFileState(store, key, call);
-    if (hasCode(error, 'NotFound', 'CorruptObject')) return { epoch: 0, digest: undefined, etag };
-    throw error;
-  }
 }
 
 function keyOf({ checkpoint: { interval, shard } }: Claim, month: number): string {

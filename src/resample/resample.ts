@@ -155,7 +155,7 @@ async function attemptResample(
   let threads: Threads | undefined;
   try {
     const { all, some } = await chooseSources(store, selected, needs, signal);
-    threads = openThreads(maxThreads ?? threadsFor(all.reduce((sum, { size }) => sum + size, 0)));
+    threads = await openThreads(maxThreads ?? threadsFor(all.reduce((sum, { size }) => sum + size, 0)));
     const ids = new Map(names.map((symbol, id) => [symbol, id]));
     const options = { intervals: needs, ids, rows, threads, onProgress, signal };
     const read = await collectGroups(store, all, options);

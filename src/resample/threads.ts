@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
-import { Piscina } from 'piscina';
 import { type GroupedSymbols, type GroupTask, groupSymbols } from './group-symbols.ts';
 import { type MadeMonth, type MonthTask, makeMonth } from './make-month.ts';
 
@@ -34,10 +33,18 @@ const HERE: Threads = {
 /**
  * Opens `count` threads; with fewer than two, or where the worker's file is not there (in a bundle), this one does it all.
  */
-export function openThreads(count: number): Threads {
+export async function openThreads(count: number): Promise<Threads> {
   const worker = count > 1 ? findWorker() : undefined;
   if (!worker) return HERE;
-  const pool = new Piscina({ filename: worker.href, minThreads: count, maxThreads: count, concurrentTasksPerWorker: 4 });
+  // Most runs are small and do without.
+  const { Piscina } = await import('piscina');
+  // Each thread has its next tasks at hand while this one writes what it has done.
+  const pool = new Piscina({
+    filename: worker.href,
+    minThreads: count,
+    maxThreads: count,
+    concurrentTasksPerWorker: 4,
+  });
   return {
     count,
     groupSymbols: (task) => pool.run(task, { name: 'groupSymbols' }),

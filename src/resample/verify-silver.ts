@@ -61,7 +61,7 @@ export async function verifySilver(
   const ids = new Map(symbols.map(({ symbol }, id) => [symbol, id]));
   const since = new Int32Array(symbols.length).fill(ALL_SESSIONS);
   const bytes = symbols.reduce((sum, { size }) => sum + size, 0);
-  const threads = openThreads(threadsFor(bytes));
+  const threads = await openThreads(threadsFor(bytes));
   const problems: LakeProblem[] = [];
   const counts = { files: 0, groups: 0 };
   try {
