@@ -49,7 +49,10 @@ export async function readIntervalState(
 ): Promise<IntervalState> {
   const found = await findCheckpoint(store, interval, { shard, force, signal });
   const { listed, others } = await listMonths(store, interval, { shard, signal });
-  if (others.length > 0 && !force) throw otherShards(interval, shard, others[0]!.key);
+  const otherCheckpoints = others.length > 0 ? await listCheckpoints(store, interval, { shard, signal }) : [];
+  // Files of a division that has no checkpoint, while this one has, are what a fenced run of it left behind.
+  const isDivided = others.length > 0 && (otherCheckpoints.length > 0 || !found);
+  if (isDivided && !force) throw otherShards(interval, shard, others[0]!.key);
   const checkpoint = found?.checkpoint ?? emptyCheckpoint(interval, shard);
   const recorded = new Map(Object.entries(checkpoint.files).map(([name, file]) => [parseMonth(name), file]));
   const suspects = new Set([...recorded.keys()].filter((month) => !listed.has(month)));
@@ -70,7 +73,7 @@ export async function readIntervalState(
     histories: parseHistories(checkpoint),
     listed,
     suspects,
-    others: others.length > 0 ? [...others, ...(await listCheckpoints(store, interval, { shard, signal }))] : [],
+    others: [...others, ...otherCheckpoints],
   };
 }
 

@@ -78,12 +78,12 @@ async function replaceUnlessFenced<T>(
   let etag = listed;
   if (etag !== undefined && !isCommitted) etag = await readUnlessFenced(store, key, claim, signal);
   for (let attempt = 1; ; attempt++) {
+    // Where there is no file yet, no condition and no epoch tells of a later run.
+    if (etag === undefined) await checkClaim(store, claim, { signal });
     try {
       return await replace(conditionOf(etag));
     } catch (error) {
       if (!hasCode(error, 'Conflict') || attempt === MAX_ATTEMPTS) throw error;
-      // A file that is gone tells no epoch.
-      await checkClaim(store, claim, { signal });
       // Lost to a run that is itself fenced: its file is older than what this run writes.
       etag = await readUnlessFenced(store, key, claim, signal);
     }
