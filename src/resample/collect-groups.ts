@@ -35,6 +35,8 @@ const CONCURRENT_READS = 16;
 /** What is read before groups are made of it. */
 const CHUNK_BYTES = 4 * 2 ** 20;
 const CHUNK_SYMBOLS = 256;
+/** Memory for a chunk that the next one fits into too. */
+const SPARE = 1.25;
 
 /** Reads symbols in chunks, some ahead, and puts their groups into months. */
 export async function collectGroups(
@@ -150,8 +152,7 @@ function pack(bodies: readonly (Uint8Array | undefined)[], spare: SharedArrayBuf
   const starts = [0];
   for (const body of bodies) starts.push(starts.at(-1)! + (body?.length ?? 0));
   const length = starts.at(-1)!;
-  const bytes =
-    spare && spare.byteLength >= length ? spare : new SharedArrayBuffer(Math.max(length, CHUNK_BYTES * 1.25));
+  const bytes = spare && spare.byteLength >= length ? spare : new SharedArrayBuffer(Math.ceil(length * SPARE));
   const all = new Uint8Array(bytes);
   bodies.forEach((body, i) => {
     if (!body) return;

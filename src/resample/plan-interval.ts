@@ -92,10 +92,12 @@ export function planInterval(
   });
   const claimed = new Set(checkpoint.writing.map(parseMonth));
   const all = [...new Set([...concerned, ...claimed])].sort((a, b) => a - b);
+  // Months of a run that did not commit are written in any case: what it sent late is refused then.
+  const isLeft = (month: number): boolean => month < from && !claimed.has(month);
   const months = all
-    .filter((month) => month >= from)
+    .filter((month) => !isLeft(month))
     .map((month) => ({ month, isRebuilt: force || rebuilt.has(month), isForced: force || claimed.has(month) }));
-  const deferred = new Set([...behind, ...all.filter((month) => month < from)]);
+  const deferred = new Set([...behind, ...all.filter(isLeft)]);
   return { months, deferred: [...deferred].sort((a, b) => a - b), since, sinceRebuilt, histories: next };
 }
 

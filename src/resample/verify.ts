@@ -48,8 +48,8 @@ const BAR_BYTES = 40;
 type Check = BronzeCheck &
   SilverCheck & {
     readonly intervals: readonly number[];
-    /** Intervals by the number of shards they are divided into. */
-    readonly divisions: ReadonlyMap<number, readonly number[]>;
+    /** Numbers of shards each interval is divided into: one, where all is well; first those that have a checkpoint. */
+    readonly counts: ReadonlyMap<number, ReadonlySet<number>>;
   };
 
 /**
@@ -90,12 +90,12 @@ export async function verify(
       await rebuildManifest(store, first.entries, { now: now(), signal });
     }
     const intervals = new Set(derived.map(intervalOf).filter((interval) => interval !== undefined));
-    await rebuildSilver(store, intervals, { divisions: first.divisions, onProgress, signal });
+    await rebuildSilver(store, intervals, { counts: first.counts, onProgress, signal });
     last = await check();
   }
   const still = new Set(last.problems.map(({ kind, key }) => `${kind} ${key}`));
   const repaired = first.problems.filter(({ kind, key }) => !still.has(`${kind} ${key}`));
-  const { entries: _, damaged: __, divisions: ___, ...figures } = last;
+  const { entries: _, damaged: __, counts: ___, ...figures } = last;
   return { ...figures, repaired, metrics: store.metrics() };
 }
 
@@ -120,10 +120,11 @@ async function checkLake(
     .filter(({ symbol }) => isCompared(symbol))
     .map(({ symbol, rows }) => ({ symbol, size: rows * BAR_BYTES }));
   symbols.sort((a, b) => compareSymbols(a.symbol, b.symbol));
-  const { divisions, strays } = await listSilver(store, signal);
-  const problems = [...bronze.problems, ...strays];
-  const counts = { files: 0, groups: 0 };
-  for (const [count, intervals] of divisions) {
+  const { counts, problems: silverProblems } = await listSilver(store, signal);
+  const problems = [...bronze.problems, ...silverProblems];
+  const figures = { files: 0, groups: 0 };
+  for (const count of new Set([...counts.values()].flatMap((some) => [...some]))) {
+    const intervals = [...counts.keys()].filter((interval) => counts.get(interval)!.has(count)).sort((a, b) => a - b);
     for (let index = 0; index < count; index++) {
       const shard = { index, count };
       const { files, groups, ...silver } = await verifySilver(store, intervals, {
@@ -133,56 +134,51 @@ async function checkLake(
         onProgress,
         signal,
       });
-      counts.files += files;
-      counts.groups += groups;
+      figures.files += files;
+      figures.groups += groups;
       problems.push(...silver.problems);
     }
   }
-  const intervals = [...new Set([...divisions.values()].flat())].sort((a, b) => a - b);
-  return { ...bronze, ...counts, intervals, divisions, problems };
+  const intervals = [...counts.keys()].sort((a, b) => a - b);
+  return { ...bronze, ...figures, intervals, counts, problems };
 }
 
-/** The intervals that silver has, by month files or a checkpoint, by the number of shards; and what is there besides. */
+/** What silver has, by month files and checkpoints: the numbers of shards each interval is divided into, and what is there besides. */
 async function listSilver(store: ObjectStore, signal: AbortSignal | undefined) {
   const counts = new Map<number, Set<number>>();
-  const strays: LakeProblem[] = [];
+  const problems: LakeProblem[] = [];
   const add = (interval: number, { count }: Shard, key: string): void => {
     const known = counts.get(interval) ?? new Set();
     if (known.size > 0 && !known.has(count)) {
       const message = `${key}: silver of ${interval} sessions is divided into ${[...known]} and into ${count} shards`;
-      strays.push({ kind: 'silver', key, message });
+      problems.push({ kind: 'silver', key, message });
     }
     counts.set(interval, known.add(count));
   };
-  for await (const { key } of store.list(SILVER_PREFIX, { signal })) {
-    const interval = parseSilverInterval(key);
-    const parsed = interval === undefined ? undefined : parseSilverKey(interval, key);
-    if (interval !== undefined && parsed) add(interval, parsed.shard, key);
-    else strays.push({ kind: 'stray', key, message: `${key}: is no key of silver; move it elsewhere` });
-  }
+  // Checkpoints first: a division that has none is what a fenced run left behind.
   for await (const { key } of store.list(PROCESSING_PREFIX, { signal })) {
     const parsed = parseCheckpointKey(key);
     if (parsed) add(parsed.interval, parsed.shard, key);
   }
-  const divisions = new Map<number, number[]>();
-  for (const [interval, known] of counts) {
-    for (const count of known) divisions.set(count, [...(divisions.get(count) ?? []), interval]);
+  for await (const { key } of store.list(SILVER_PREFIX, { signal })) {
+    const interval = parseSilverInterval(key);
+    const parsed = interval === undefined ? undefined : parseSilverKey(interval, key);
+    if (interval !== undefined && parsed) add(interval, parsed.shard, key);
+    else problems.push({ kind: 'stray', key, message: `${key}: is no key of silver; move it elsewhere` });
   }
-  return { divisions, strays };
+  return { counts, problems };
 }
 
-/** Resamples intervals anew, each in as many shards as it has; in the fewest where it is divided in two ways. */
+/** Resamples intervals anew, each in as many shards as it has. */
 async function rebuildSilver(
   store: ObjectStore,
   intervals: ReadonlySet<number>,
-  { divisions, ...call }: Pick<Check, 'divisions'> & Pick<VerifyOptions, 'onProgress' | 'signal'>,
+  { counts, ...call }: Pick<Check, 'counts'> & Pick<VerifyOptions, 'onProgress' | 'signal'>,
 ): Promise<void> {
-  const done = new Set<number>();
-  for (const count of [...divisions.keys()].sort((a, b) => a - b)) {
-    const some = divisions.get(count)!.filter((interval) => intervals.has(interval) && !done.has(interval));
-    for (const interval of some) done.add(interval);
-    for (let index = 0; index < count && some.length > 0; index++) {
-      await resample(store, { intervals: some, shard: { index, count }, forceFull: true, ...call });
+  const byCount = Object.groupBy(intervals, (interval) => [...(counts.get(interval) ?? [1])][0]!);
+  for (const [count, some = []] of Object.entries(byCount)) {
+    for (let index = 0; index < Number(count); index++) {
+      await resample(store, { intervals: some, shard: { index, count: Number(count) }, forceFull: true, ...call });
     }
   }
 }

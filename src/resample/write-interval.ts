@@ -7,7 +7,7 @@ import type { Codec } from '../lake/wasm.ts';
 import { formatMonth, formatSession } from '../session.ts';
 import type { HistoryState } from './changed-rows.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { type Claim, commitInterval } from './claim.ts';
+import { type Claim, checkClaim, commitInterval } from './claim.ts';
 import { summarize } from './collect-groups.ts';
 import { NO_SESSION } from './group-symbols.ts';
 import type { IntervalState } from './interval-state.ts';
@@ -65,13 +65,18 @@ export async function writeInterval(
   const counts = { filesWritten: 0, filesDeleted: 0 };
   const keepsSome = plan.sinceRebuilt.includes(NO_SESSION);
 
+  const suspect = async (month: number, message: string): Promise<never> => {
+    // A run that has taken over may have written it.
+    await checkClaim(store, claim, { signal });
+    throw new SuspectMonth(interval, month, message);
+  };
   const finishMonth = async ({ month, isRebuilt, isForced }: PlannedMonth): Promise<void> => {
     const [key, name] = [silverKey(interval, month, shard), formatMonth(month)];
     const etag = listed.get(month);
     const committed = suspects.has(month) ? undefined : files[name];
     const needsBase = etag !== undefined && (isRebuilt ? keepsSome : true);
     const base = needsBase ? await orNone(store.get(key, { signal })) : undefined;
-    if (needsBase && !base && !isRebuilt) throw new SuspectMonth(interval, month, `${key}: is gone`);
+    if (needsBase && !base && !isRebuilt) return suspect(month, `${key}: is gone`);
     const made = await threads.makeMonth({
       ...{ key, interval, epoch, names, codec },
       made: await rows.read(k, month),
@@ -80,7 +85,7 @@ export async function writeInterval(
       base: base && { body: base.body, digest: isRebuilt ? undefined : committed?.digest },
       unlessDigest: isForced ? undefined : committed?.digest,
     });
-    if (made.damage !== undefined) throw new SuspectMonth(interval, month, made.damage);
+    if (made.damage !== undefined) return suspect(month, made.damage);
     const call = { claim, listed: etag, isCommitted: committed !== undefined, signal };
     if (made.rows === 0) {
       delete files[name];
