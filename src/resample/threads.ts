@@ -10,7 +10,7 @@ export interface Threads {
   /** Tasks that are worth having at the same time. */
   readonly count: number;
   groupSymbols(task: GroupTask): Promise<GroupedSymbols>;
-  makeMonth(task: MonthTask): Promise<MadeMonth>;
+  makeMonths(tasks: readonly MonthTask[]): Promise<readonly MadeMonth[]>;
   close(): Promise<void>;
 }
 
@@ -26,7 +26,7 @@ export function threadsFor(bytes: number): number {
 const HERE: Threads = {
   count: 1,
   groupSymbols: async (task) => groupSymbols(task),
-  makeMonth: async (task) => makeMonth(task),
+  makeMonths: async (tasks) => tasks.map(makeMonth),
   close: () => Promise.resolve(),
 };
 
@@ -48,7 +48,7 @@ export async function openThreads(count: number): Promise<Threads> {
   return {
     count,
     groupSymbols: (task) => pool.run(task, { name: 'groupSymbols' }),
-    makeMonth: (task) => pool.run(task, { name: 'makeMonth' }),
+    makeMonths: (tasks) => pool.run(tasks, { name: 'makeMonths' }),
     close: () => pool.close({ force: true }),
   };
 }

@@ -11,12 +11,15 @@ import { type Claim, checkClaim, commitInterval } from './claim.ts';
 import { summarize } from './collect-groups.ts';
 import { NO_SESSION } from './group-symbols.ts';
 import type { IntervalState } from './interval-state.ts';
+import type { MadeMonth, MonthTask } from './make-month.ts';
 import { deleteMonth, writeMonth } from './month-files.ts';
 import type { MonthRows } from './month-rows.ts';
 import type { IntervalPlan, PlannedMonth } from './plan-interval.ts';
 import type { Threads } from './threads.ts';
 
-const CONCURRENT_FILES = 16;
+/** Months that go to a thread in one message, and such batches for each thread. */
+const BATCH_MONTHS = 8;
+const CONCURRENT_BATCHES = 2;
 
 /** A month file that turned out not to be the one that was committed, when its groups were needed. */
 export class SuspectMonth extends BatchLayerError {
@@ -65,28 +68,30 @@ export async function writeInterval(
   const counts = { filesWritten: 0, filesDeleted: 0 };
   const keepsSome = plan.sinceRebuilt.includes(NO_SESSION);
 
+  const committedFile = (month: number) => (suspects.has(month) ? undefined : files[formatMonth(month)]);
   const suspect = async (month: number, message: string): Promise<never> => {
     // A run that has taken over may have written it.
     await checkClaim(store, claim, { signal });
     throw new SuspectMonth(interval, month, message);
   };
-  const finishMonth = async ({ month, isRebuilt, isForced }: PlannedMonth): Promise<void> => {
-    const [key, name] = [silverKey(interval, month, shard), formatMonth(month)];
-    const etag = listed.get(month);
-    const committed = suspects.has(month) ? undefined : files[name];
-    const needsBase = etag !== undefined && (isRebuilt ? keepsSome : true);
+  const prepareMonth = async ({ month, isRebuilt, isForced }: PlannedMonth): Promise<MonthTask> => {
+    const [key, committed] = [silverKey(interval, month, shard), committedFile(month)];
+    const needsBase = listed.has(month) && (isRebuilt ? keepsSome : true);
     const base = needsBase ? await orNone(store.get(key, { signal })) : undefined;
     if (needsBase && !base && !isRebuilt) return suspect(month, `${key}: is gone`);
-    const made = await threads.makeMonth({
+    return {
       ...{ key, interval, epoch, names, codec },
       made: await rows.read(k, month),
       since: isRebuilt ? plan.sinceRebuilt : plan.since,
       // Of a file that is rebuilt only the groups of symbols that cannot be read stay.
       base: base && { body: base.body, digest: isRebuilt ? undefined : committed?.digest },
       unlessDigest: isForced ? undefined : committed?.digest,
-    });
+    };
+  };
+  const finishMonth = async (month: number, made: MadeMonth): Promise<void> => {
+    const [name, etag] = [formatMonth(month), listed.get(month)];
     if (made.damage !== undefined) return suspect(month, made.damage);
-    const call = { claim, listed: etag, isCommitted: committed !== undefined, signal };
+    const call = { claim, listed: etag, isCommitted: committedFile(month) !== undefined, signal };
     if (made.rows === 0) {
       delete files[name];
       if (etag === undefined) return;
@@ -97,7 +102,12 @@ export async function writeInterval(
       counts.filesWritten++;
     }
   };
-  await mapAll(plan.months, finishMonth, { concurrency: CONCURRENT_FILES, signal });
+  const finishBatch = async (batch: readonly PlannedMonth[]): Promise<void> => {
+    const call = { concurrency: BATCH_MONTHS, signal };
+    const made = await threads.makeMonths(await mapAll(batch, prepareMonth, call));
+    await mapAll(batch, ({ month }, i) => finishMonth(month, made[i]!), call);
+  };
+  await mapAll(batchesOf(plan.months), finishBatch, { concurrency: CONCURRENT_BATCHES * threads.count, signal });
   const groups = Object.values(files).reduce((sum, file) => sum + file.rows, 0);
   await commitInterval(
     store,
@@ -113,6 +123,10 @@ export async function writeInterval(
     { signal },
   );
   return { groups, ...counts, filesUnchanged: Object.keys(files).length - counts.filesWritten };
+}
+
+function* batchesOf<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let from = 0; from < items.length; from += BATCH_MONTHS) yield items.slice(from, from + BATCH_MONTHS);
 }
 
 /** The files that were committed, in the versions in which they are there now. */

@@ -11,6 +11,7 @@ import { verify } from '../../src/resample/verify.ts';
 import { sessionFrom } from '../../src/session.ts';
 import { arbitraryBars } from '../support/arbitrary-bars.ts';
 import { keysOf, silverDigests } from '../support/lake-reader.ts';
+import { resampleShards } from '../support/shards.ts';
 
 const now = () => sessionFrom('2024-06-28') * 86_400_000 + 72_000_000;
 const SYMBOLS = ['A', 'BRK.B', 'a'];
@@ -19,12 +20,22 @@ function history(seed: number) {
   return fc.sample(arbitraryBars({ minLength: 20, maxLength: 20 }), { numRuns: 1, seed })[0]!;
 }
 
-async function soundLake(): Promise<ObjectStore> {
+async function soundBronze(): Promise<ObjectStore> {
   const store = memoryStore();
   for (const [i, symbol] of SYMBOLS.entries()) await writeDaily(store, symbol, history(i));
   await consolidate(store, { retentionDays: 100_000, now });
-  await resample(store, { intervals: [3, 5] });
   return store;
+}
+
+async function soundLake(shards = 1): Promise<ObjectStore> {
+  const store = await soundBronze();
+  await resampleShards(store, shards, { intervals: [3, 5] });
+  return store;
+}
+
+/** Month files and checkpoints. */
+async function silverKeys(store: ObjectStore): Promise<string[]> {
+  return [...(await keysOf(store, 'silver/')), ...(await keysOf(store, 'processing_metadata/silver_'))];
 }
 
 /** Flips a bit in the middle of what the file says of itself. */
@@ -153,6 +164,84 @@ describe('verify', () => {
       ]);
     }
     expect(await silverDigests(store)).toEqual(before);
+  });
+
+  test('finds what is missing or wrong in a shard, and repairs it in its division', async () => {
+    const store = await soundLake(2);
+    const [keys, expected] = [await silverKeys(store), await silverDigests(store)];
+    const sound = await verify(store);
+    expect(sound).toMatchObject({ intervals: [3, 5], files: Object.keys(expected).length, problems: [] });
+    expect(sound.groups).toBe(3 * (7 + 4));
+    for (const index of [0, 1]) {
+      const [part, other] = Object.keys(expected).filter((key) => key.includes(`.s00${index}of002.`)) as [
+        string,
+        string,
+      ];
+      const checkpoint = checkpointKey(5, { index, count: 2 });
+      await store.delete(part);
+      expect((await verify(store)).problems).toMatchObject([
+        { kind: 'checkpoint', key: checkpointKey(3, { index, count: 2 }) },
+        { kind: 'silver', key: part, message: expect.stringContaining('is missing') },
+      ]);
+      await damage(store, other);
+      await store.delete(checkpoint);
+      const broken = (await verify(store)).problems.map(({ key }) => key);
+      expect(broken).toEqual(expect.arrayContaining([part, other, checkpoint]));
+      const { problems, repaired } = await verify(store, { repair: true });
+      expect(problems).toEqual([]);
+      expect(repaired.map(({ key }) => key)).toEqual(broken);
+      expect(await silverKeys(store)).toEqual(keys);
+      expect(await silverDigests(store)).toEqual(expected);
+    }
+  });
+
+  test('finds a shard that was never resampled', async () => {
+    const store = await soundBronze();
+    await resample(store, { intervals: [3, 5], shard: { index: 0, count: 2 } });
+    const { problems } = await verify(store);
+    expect(problems.length).toBeGreaterThan(0);
+    for (const { kind, key } of problems)
+      expect([kind, key]).toEqual(['silver', expect.stringContaining('.s001of002.')]);
+    expect((await verify(store, { repair: true })).problems).toEqual([]);
+    expect(await silverDigests(store)).toEqual(await silverDigests(await soundLake(2)));
+  });
+
+  test.each([
+    ['of which both have checkpoints', 2, 3, () => true],
+    ['of which the whole has no checkpoint', 2, 1, (key: string) => key.startsWith('silver/')],
+    ['of which the smaller has no checkpoint', 3, 2, (key: string) => key.startsWith('silver/')],
+  ])('finds silver in two divisions, %s, and repair leaves one of them', async (_, count, otherCount, isLeft) => {
+    const [store, other] = [await soundLake(count), await soundLake(otherCount)];
+    const keys = await silverKeys(store);
+    const left = (await silverKeys(other)).filter(isLeft);
+    for (const key of left) await store.put(key, (await other.get(key)).body);
+    const { problems } = await verify(store);
+    const message = expect.stringMatching(/is divided into \d and into \d shards/);
+    for (const interval of [3, 5]) {
+      expect(problems.filter(({ key }) => key.includes(`_${interval}d_`))).toContainEqual(
+        expect.objectContaining({ kind: 'silver', message }),
+      );
+    }
+    expect((await verify(store, { repair: true })).problems).toEqual([]);
+    expect(await silverKeys(store)).toEqual(keys);
+    expect(await silverDigests(store)).toEqual(await silverDigests(await soundLake(count)));
+  });
+
+  test('takes months that resample was told to defer for sound, and no others', async () => {
+    const store = await soundBronze();
+    const { intervals } = await resample(store, { intervals: [3, 5], lookbackMonths: 1 });
+    for (const { filesDeferred } of intervals) expect(filesDeferred).toBeGreaterThan(0);
+    expect((await verify(store)).problems).toEqual([]);
+    await resample(store, { intervals: [3, 5] });
+    await writeDaily(store, 'NEW', history(1));
+    await consolidate(store, { retentionDays: 100_000, now });
+    await resample(store, { intervals: [3, 5], lookbackMonths: 1 });
+    expect((await verify(store)).problems).toEqual([]);
+    const first = (await keysOf(store, 'silver/'))[0]!;
+    await damage(store, first);
+    expect((await verify(store)).problems).toMatchObject([{ kind: 'corrupt', key: first }]);
+    expect((await verify(store, { repair: true })).problems).toEqual([]);
+    expect((await silverDigests(store))[first]).toBeDefined();
   });
 
   test('takes a lake that was copied object by object for what it is', async () => {

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { runCommandLine } from '../../src/runtime/command-line.ts';
@@ -85,6 +86,12 @@ describe('batch-layer', () => {
     [['resample', '--symbols', '../x']],
     [['resample', '--lake', 's3:/wrong']],
     [['resample', '--unknown']],
+    [['resample', '--shard', '4/4']],
+    [['resample', '--shard', 'x']],
+    [['resample', '--shard', '1/0']],
+    [['resample', '--lookback', '0y']],
+    [['resample', '--lookback', '5']],
+    [['resample', '--lookback', '5w']],
     [['ingest', 'csv', '/no/such/file.csv']],
     [[]],
   ])('exit code 2 for bad usage: %j', async (args) => {
@@ -112,6 +119,100 @@ describe('batch-layer', () => {
     vi.stubEnv('MAX_WORKERS', '3');
     vi.stubEnv('MODE', 'full');
     expect((await run('consolidate')).code).toBe(0);
+  });
+
+  test.each([
+    ['--lookback', '0y', 'such as 5y or 18m'],
+    ['--lookback', '5', 'such as 5y or 18m'],
+    ['--lookback', '5w', 'such as 5y or 18m'],
+    ['--shard', '4/4', 'such as 0/4 for the first of four'],
+    ['--shard', 'x', 'such as 0/4 for the first of four'],
+  ])('%s %s: says what is expected', async (option, value, expected) => {
+    const { stderr } = await run('resample', option, value);
+    expect(stderr).toContain(`argument '${value}' is invalid`);
+    expect(stderr).toContain(expected);
+  });
+
+  test.each([
+    ['5y', 8],
+    ['18m', 22],
+    ['3m', 27],
+  ])(
+    'resample --lookback %s defers %i of 28 month files, and the next run makes them good',
+    async (lookback, files) => {
+      const rows = Array.from({ length: 84 }, (_, i) => {
+        const date = `${2014 + Math.floor(i / 12)}-${String((i % 12) + 1).padStart(2, '0')}-15`;
+        return `AAPL,${date},10,12,9,11,1000\n`;
+      });
+      const { csv, lake } = await lakeWith(HEADER + rows.join(''));
+      await run('ingest', 'csv', csv, ...lake, '--consolidated');
+      const resampleIn3 = ['resample', ...lake, '--intervals', '3'];
+      const { code, stdout } = await run(...resampleIn3, '--lookback', lookback);
+      expect(code).toBe(0);
+      expect(stdout).toContain(`${files} month files deferred by --lookback`);
+      const { json } = await run(...resampleIn3, '--json');
+      expect(json()).toMatchObject({
+        intervals: [{ filesWritten: files, filesUnchanged: 28 - files, filesDeferred: 0 }],
+      });
+      expect((await run(...resampleIn3)).stdout).not.toContain('deferred');
+    },
+  );
+
+  test('a child of an AWS Batch array job resamples its own shard, unless --shard names another', async () => {
+    const symbols = ['AAPL', 'AMZN', 'BRK.B', 'GE', 'IBM', 'KO', 'MSFT', 'T'];
+    const { csv, folder, lake } = await lakeWith(
+      HEADER + symbols.map((symbol) => GOOD.replace('AAPL', symbol)).join(''),
+    );
+    await run('ingest', 'csv', csv, ...lake, '--consolidated');
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    const filesOf = async () => {
+      const names = await readdir(`${folder}/lake`, { recursive: true });
+      return names
+        .filter((name) => /^(?:silver|processing_metadata).silver_.*\.(?:parquet|json)$/.test(name))
+        .map((name) => basename(name))
+        .sort();
+    };
+    const resampleIn5 = ['resample', ...lake, '--intervals', '5'];
+    vi.stubEnv('AWS_BATCH_JOB_ARRAY_INDEX', '1');
+    vi.stubEnv('AWS_BATCH_JOB_ARRAY_SIZE', undefined);
+    const unsized = await run(...resampleIn5);
+    expect(unsized.code).toBe(2);
+    expect(unsized.stderr).toContain('AWS_BATCH_JOB_ARRAY_SIZE is not set');
+    expect(await filesOf()).toEqual([]);
+    vi.stubEnv('AWS_BATCH_JOB_ARRAY_SIZE', '1');
+    expect((await run(...resampleIn5)).code).toBe(2);
+    vi.stubEnv('AWS_BATCH_JOB_ARRAY_SIZE', '2');
+    const second = (await run(...resampleIn5, '--json')).json();
+    const ofSecond = ['data_5d_202001.s001of002.parquet', 'silver_5d_checkpoint.s001of002.json'];
+    expect(await filesOf()).toEqual(ofSecond);
+    const first = (await run(...resampleIn5, '--shard', '0/2', '--json')).json();
+    const ofFirst = ofSecond.map((name) => name.replace('s001', 's000'));
+    expect(await filesOf()).toEqual([...ofFirst, ...ofSecond].sort());
+    expect(first.symbols + second.symbols).toBe(symbols.length);
+  });
+
+  test.each([
+    [{ S3_BUCKET: 'bucket', S3_PREFIX: 'team/bronze/raw_ohlcv' }, 's3://bucket/team'],
+    [{ S3_BUCKET: 'bucket', S3_PREFIX: 'bronze/raw_ohlcv/' }, 's3://bucket'],
+    [{ S3_BUCKET_NAME: 'bucket', S3_PREFIX: 'team/' }, 's3://bucket/team'],
+    [{ S3_DATALAKE_BUCKET: 'bucket', S3_BUCKET: 'other' }, 's3://bucket'],
+    [{ S3_PREFIX: 'team' }, 'file:./lake'],
+    [{}, 'file:./lake'],
+  ])('the environment %j makes the lake %s', async (variables, lake) => {
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    const none = {
+      S3_DATALAKE_BUCKET: undefined,
+      S3_BUCKET: undefined,
+      S3_BUCKET_NAME: undefined,
+      S3_PREFIX: undefined,
+    };
+    for (const [name, value] of Object.entries({ ...none, ...variables })) vi.stubEnv(name, value);
+    const { stdout } = await run('resample', '--help');
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain(`(default: "${lake}", env: LAKE_URL)`);
   });
 
   test('shows progress on a terminal, and only there', async () => {
