@@ -20,6 +20,7 @@ const MAX_SHARDS = 1000;
  */
 export function parseShard(text: string): Shard {
   const [, index, count] = /^(\d{1,4})\/(\d{1,4})$/.exec(text) ?? [];
+  if (index === undefined) throw wrongShard(`"${text}"`);
   return checkShard({ index: Number(index), count: Number(count) });
 }
 
@@ -28,9 +29,13 @@ export function checkShard(shard: Shard): Shard {
   const { index, count } = shard;
   const isRight = Number.isInteger(index) && Number.isInteger(count) && 0 <= index && index < count;
   if (isRight && count <= MAX_SHARDS) return shard;
-  throw new BatchLayerError(
+  throw wrongShard(`${index}/${count}`);
+}
+
+function wrongShard(found: string): BatchLayerError {
+  return new BatchLayerError(
     'BadInput',
-    `shard ${index}/${count}: expected i/N with 0 ≤ i < N ≤ ${MAX_SHARDS}, such as 0/4 for the first of four`,
+    `shard ${found}: expected i/N with 0 ≤ i < N ≤ ${MAX_SHARDS}, such as 0/4 for the first of four`,
   );
 }
 

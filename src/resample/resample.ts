@@ -115,7 +115,7 @@ export async function resample(lake: ObjectStore, options: ResampleOptions = {})
 
 type Attempt = ResampleOptions & { readonly intervals: readonly number[]; readonly shard: Shard };
 
-/** One try: it ends with `Conflict` where another run was faster, before anything was written. */
+/** One try: it ends with `Conflict` where another run was faster, before any month file was written. */
 async function attemptResample(
   store: ObjectStore,
   suspects: ReadonlyMap<number, ReadonlySet<number>>,

@@ -14,9 +14,9 @@ export function lakeOption(env: NodeJS.ProcessEnv = process.env): Option {
 
 // As the job definitions of the old system have them: S3_PREFIX is where its bars are, below the lake's own prefix.
 function lakeOfBucket(env: NodeJS.ProcessEnv): string | undefined {
-  const bucket = env.S3_DATALAKE_BUCKET ?? env.S3_BUCKET ?? env.S3_BUCKET_NAME;
+  const bucket = env.S3_DATALAKE_BUCKET || env.S3_BUCKET || env.S3_BUCKET_NAME;
   if (!bucket) return undefined;
-  const prefix = (env.S3_PREFIX ?? '').replace(/\/+$/, '').replace(/(?:^|\/)bronze\/raw_ohlcv$/, '');
+  const prefix = (env.S3_PREFIX ?? '').replace(/^\/+|\/+$/g, '').replace(/(?:^|\/)bronze\/raw_ohlcv$/, '');
   return prefix ? `s3://${bucket}/${prefix}` : `s3://${bucket}`;
 }
 
@@ -56,16 +56,23 @@ export function shardOption(): Option {
 /**
  * The shard of this child of an AWS Batch array job; `undefined` where it is none.
  *
- * @throws BatchLayerError `BadInput` where the environment has the child's index but not how many there are
+ * @throws BatchLayerError `BadInput` where the environment has the child's index but not (rightly) how many there are
  */
 export function shardOfArrayJob(env: NodeJS.ProcessEnv): Shard | undefined {
   const [index, size] = [env.AWS_BATCH_JOB_ARRAY_INDEX, env.AWS_BATCH_JOB_ARRAY_SIZE];
-  if (index === undefined) return undefined;
-  if (size !== undefined) return parseShard(`${index}/${size}`);
-  throw new BatchLayerError(
-    'BadInput',
-    `AWS_BATCH_JOB_ARRAY_INDEX is ${index}, and AWS_BATCH_JOB_ARRAY_SIZE is not set: set it, or give --shard ${index}/N`,
-  );
+  if (!index) return undefined;
+  if (!size) {
+    throw new BatchLayerError(
+      'BadInput',
+      `AWS_BATCH_JOB_ARRAY_INDEX is ${index}, and AWS_BATCH_JOB_ARRAY_SIZE is not set: set it, or give --shard ${index}/N`,
+    );
+  }
+  try {
+    return parseShard(`${index}/${size}`);
+  } catch (error) {
+    const message = `AWS_BATCH_JOB_ARRAY_INDEX and AWS_BATCH_JOB_ARRAY_SIZE: ${messageOf(error)}`;
+    throw new BatchLayerError('BadInput', message, { cause: error });
+  }
 }
 
 /** `--lookback`: years or months, such as 5y or 18m, in months. */

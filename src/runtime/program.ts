@@ -164,7 +164,8 @@ Lines that are wrong are named with file and line and counted; the others land, 
         'batch-layer resample --force-full',
       )}
 What has changed since the last run is made; the result is that of a full run. Groups are counted from a symbol's first bar,
-whatever --lookback says: months it leaves out are told as deferred, and made by the next run without it.`,
+whatever --lookback says: months it leaves out are told as deferred, and made by the next run without it. A group is in the month
+of its first session: let --lookback be longer than the longest interval.`,
     )
     .action((options, command) =>
       execute(command, async (context) => {
