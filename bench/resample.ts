@@ -2,7 +2,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { DuckDBInstance } from '@duckdb/node-api';
 import { consolidate } from '../src/lake/consolidate.ts';
 import { fileStore } from '../src/lake/file-store.ts';
 import { PROCESSING_PREFIX } from '../src/lake/keys.ts';
@@ -37,6 +36,8 @@ function sourceOf(lake: string): string {
 }
 
 async function withDuckDB(work: (run: (sql: string) => Promise<unknown>) => Promise<void>): Promise<void> {
+  // Loaded by those alone that need it, like Polars: the others' memory is without it.
+  const { DuckDBInstance } = await import('@duckdb/node-api');
   const connection = await (await DuckDBInstance.create(':memory:', { threads: '2' })).connect();
   await work((sql) => connection.run(sql));
 }
