@@ -1,6 +1,5 @@
 import { checkCount } from '../check-count.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
-import { encodeUtf8, type Utf8Values } from '../lake/columns.ts';
 import { mapAll } from '../lake/map-all.ts';
 import { readRecentBars } from '../lake/recent-bars.ts';
 import { checkShard, type Shard, WHOLE } from '../lake/shard.ts';
@@ -10,7 +9,6 @@ import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import type { FailedSymbol, OnProgress } from '../progress.ts';
 import { monthOf } from '../session.ts';
 import { checkSymbol, compareSymbols } from '../symbol.ts';
-import { claimInterval } from './claim.ts';
 import { collectGroups, collectRecent, summarize } from './collect-groups.ts';
 import { type BronzeSymbol, findBronze } from './find-bronze.ts';
 import type { GroupedSymbol } from './group-symbols.ts';
@@ -20,7 +18,8 @@ import { openMonthRows } from './month-rows.ts';
 import { planInterval, rebuiltMonths } from './plan-interval.ts';
 import { type IntervalNeeds, sourceOf } from './plan-symbols.ts';
 import { openThreads, type Threads, threadsFor } from './threads.ts';
-import { SuspectMonth, writeInterval } from './write-interval.ts';
+import { SuspectMonth } from './write-interval.ts';
+import { type IntervalResult, writeIntervals } from './write-intervals.ts';
 
 export interface ResampleOptions {
   /** Numbers of sessions a group has. */
@@ -43,18 +42,6 @@ export interface ResampleOptions {
   readonly maxBytes?: number;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-/** What became of one interval. */
-export interface IntervalResult {
-  readonly interval: number;
-  readonly epoch: number;
-  readonly groups: number;
-  readonly filesWritten: number;
-  readonly filesUnchanged: number;
-  readonly filesDeleted: number;
-  /** Month files that are behind, because the run was told not to rewrite them. */
-  readonly filesDeferred: number;
 }
 
 export interface ResampleResult {
@@ -167,32 +154,19 @@ async function attemptResample(
     const plans = states.map((state, k) =>
       planInterval(state, { k, names, grouped, gone, made: rows.months(k), force: forceFull, from, ...rebuilt[k]! }),
     );
-    // One after the other, in the order of intervals: of two runs that meet, the first of them goes on.
-    const claims = [];
-    for (const [k, state] of states.entries()) {
-      claims.push(await claimInterval(store, state, { months: plans[k]!.months.map(({ month }) => month), signal }));
-    }
-    const encoded = shareUtf8(encodeUtf8(names));
-    const results: IntervalResult[] = [];
-    for (const [k, state] of states.entries()) {
-      await deleteOthers(store, state, signal);
-      const made = new Set(grouped.map(({ id }) => names[id]!));
-      const stillMissing = chosen ? state.checkpoint.missing.filter((symbol) => !made.has(symbol)) : [];
-      const missing = [...new Set([...stillMissing, ...failed])].sort(compareSymbols);
-      const written = await writeInterval(store, claims[k]!, state, plans[k]!, {
-        ...{ k, rows, names: encoded, threads, missing, codec, signal },
-      });
-      const [{ epoch }, filesDeferred] = [claims[k]!.checkpoint, plans[k]!.deferred.length];
-      results.push({ interval: intervals[k]!, epoch, ...written, filesDeferred });
-      onProgress?.({ step: 'write', done: k + 1, total: intervals.length });
-    }
+    const written = await writeIntervals(store, states, plans, {
+      ...{ names, rows, threads, codec, onProgress, signal },
+      made: new Set(grouped.map(({ id }) => names[id]!)),
+      failed,
+      isPartial: chosen !== undefined,
+    });
     const done = selected.filter(({ symbol }) => !failed.has(symbol)).map(({ symbol }) => symbol);
     const histories = done.flatMap((symbol) => plans[0]!.histories.get(symbol) ?? []);
     return {
       symbols: done.length,
       changed: grouped.length,
       ...summarize(histories),
-      intervals: results,
+      intervals: written,
       unconsolidated: bronze.unconsolidated,
       failed: [...bronze.unknown, ...read.failed],
     };
@@ -250,33 +224,6 @@ function firstMonth(
   for (const { histories } of states)
     for (const { lastSession } of histories.values()) last = Math.max(last, lastSession);
   return last === Number.NEGATIVE_INFINITY ? last : monthOf(last) - lookbackMonths + 1;
-}
-
-// Runs of another number of shards are fenced first, by their checkpoints; then their files go.
-async function deleteOthers(
-  store: ObjectStore,
-  { others }: IntervalState,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const checkpoints = others.filter(({ key }) => key.endsWith('.json'));
-  const files = others.filter(({ key }) => !key.endsWith('.json'));
-  for (const some of [checkpoints, files]) {
-    if (some.length === 0) continue;
-    const deletions = some.map(({ key, etag }) => ({ key, ifMatch: etag }));
-    const failures = await store.deleteAll(deletions, { signal });
-    const failure = failures.find((error) => error !== undefined);
-    if (failure) throw failure;
-  }
-}
-
-function shareUtf8({ offsets, bytes }: Utf8Values): Utf8Values {
-  const shared = {
-    offsets: new Int32Array(new SharedArrayBuffer(offsets.byteLength)),
-    bytes: new Uint8Array(new SharedArrayBuffer(bytes.byteLength)),
-  };
-  shared.offsets.set(offsets);
-  shared.bytes.set(bytes);
-  return shared;
 }
 
 function adviseOf(error: SuspectMonth): BatchLayerError {

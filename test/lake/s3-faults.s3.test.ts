@@ -156,11 +156,11 @@ describe('writes whose answer is lost', () => {
     expect(await content('a')).toBe('of another');
   });
 
-  test("another's object before the first try is a conflict, without a second", async () => {
+  test("another's object before the first try is a conflict, without a second: its name is looked at", async () => {
     const { store, proxy, putObject } = await openFaultyStore();
     await putObject('a', bytes('of another'));
     await expect(store.put('a', bytes('mine'), { ifNoneMatch: '*' })).rejects.toEqual(code('Conflict'));
-    expect(proxy.seen.map(({ method }) => method)).toEqual(['PUT']);
+    expect(proxy.seen.map(({ method }) => method)).toEqual(['PUT', 'HEAD']);
   });
 
   test('a write that never got there is written by the next try', async () => {
