@@ -201,8 +201,9 @@ export function eventfulLake(inner: ObjectStore): EventfulLake {
         symbol === unreadable || (code === 'NotFound' && options.symbols !== undefined);
       if (!failed.every(isExpected)) throw new Error(JSON.stringify(failed));
     } catch (error) {
-      // Of a damaged file with groups of others a run over some symbols says so.
-      const isRefused = hasCode(error, 'CorruptObject') && options.symbols !== undefined && isMonthDamaged;
+      // Of a damaged file with groups that it cannot make, a run over some symbols, or where one cannot be read, says so.
+      const isPartial = options.symbols !== undefined || unreadable !== undefined;
+      const isRefused = hasCode(error, 'CorruptObject') && isPartial && isMonthDamaged;
       if (error !== crash && !isRefused) throw error;
     }
   };
