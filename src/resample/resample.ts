@@ -129,8 +129,9 @@ async function attemptResample(
   const wanted = chosen && new Set(chosen);
   const selected = bronze.symbols.filter(({ symbol }) => wanted?.has(symbol) ?? true);
   const names = namesOf(bronze.symbols, states);
-  const from = firstMonth(lookbackMonths, bronze.symbols, states);
-  const rebuilt = states.map((state) => rebuiltMonths(state, { isPartial: chosen !== undefined, from }));
+  const lastKnown = lastKnownSession(bronze.symbols, states);
+  const known = { isPartial: chosen !== undefined, from: firstMonth(lookbackMonths, lastKnown) };
+  const rebuilt = states.map((state) => rebuiltMonths(state, known));
   const needs = states.map((state, k): IntervalNeeds => {
     return {
       interval: intervals[k]!,
@@ -148,6 +149,8 @@ async function attemptResample(
     const read = await collectGroups(store, all, options);
     const recent = some.bars ? await collectRecent(some.symbols, some.bars, { ...options, index: read.parts }) : [];
     const grouped: readonly GroupedSymbol[] = [...read.grouped, ...recent];
+    const last = grouped.reduce((latest, { lastSession }) => Math.max(latest, lastSession), lastKnown);
+    const from = firstMonth(lookbackMonths, last);
     const failed = new Set(read.failed.map(({ symbol }) => symbol));
     const there = new Set(bronze.symbols.map(({ symbol }) => symbol));
     const gone = new Set(chosen ? [] : names.filter((symbol) => !there.has(symbol)));
@@ -212,18 +215,19 @@ function namesOf(symbols: readonly BronzeSymbol[], states: readonly IntervalStat
   return [...names].sort(compareSymbols);
 }
 
-/** The first month that may be rewritten: by the last session that is known before anything is read. */
-function firstMonth(
-  lookbackMonths: number | undefined,
-  symbols: readonly BronzeSymbol[],
-  states: readonly IntervalState[],
-): number {
-  if (lookbackMonths === undefined) return Number.NEGATIVE_INFINITY;
+/** The last session that the manifest and the checkpoints know of. */
+function lastKnownSession(symbols: readonly BronzeSymbol[], states: readonly IntervalState[]): number {
   let last = Number.NEGATIVE_INFINITY;
   for (const { entry } of symbols) if (entry) last = Math.max(last, entry.lastSession);
   for (const { histories } of states)
     for (const { lastSession } of histories.values()) last = Math.max(last, lastSession);
-  return last === Number.NEGATIVE_INFINITY ? last : monthOf(last) - lookbackMonths + 1;
+  return last;
+}
+
+/** The first month that may be rewritten. */
+function firstMonth(lookbackMonths: number | undefined, lastSession: number): number {
+  if (lookbackMonths === undefined || lastSession === Number.NEGATIVE_INFINITY) return Number.NEGATIVE_INFINITY;
+  return monthOf(lastSession) - lookbackMonths + 1;
 }
 
 function adviseOf(error: SuspectMonth): BatchLayerError {

@@ -353,6 +353,15 @@ describe('resample', () => {
     expect(await silverDigests(store)).toEqual(before);
   });
 
+  test('a look-back counts from the last bar also where only the bars tell of it', async () => {
+    const store = await smallLake('A');
+    const { intervals } = await resample(store, { intervals: [3], lookbackMonths: 2 });
+    expect(intervals).toMatchObject([{ filesWritten: 1, filesDeferred: 11 }]);
+    expect((await resample(store, { intervals: [3] })).intervals).toMatchObject([
+      { filesWritten: 11, filesDeferred: 0 },
+    ]);
+  });
+
   test('a damaged month file with groups of other symbols stops a run over some', async () => {
     const store = await smallLake('A', 'B');
     await resample(store, { intervals: [3] });
