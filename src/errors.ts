@@ -5,10 +5,18 @@
  * - `NotFound`: no object at that key.
  * - `Conflict`: another writer was faster; read again and plan again.
  * - `Fenced`: a newer run took over; stop.
- * - `Unavailable`: the store does not answer; try later.
+ * - `Unavailable`: the store or the API does not answer; try later.
+ * - `NotEntitled`: the API key's plan does not include what was asked for; ask for less, or change the plan.
  * - `CorruptObject`: an object's content is damaged; quarantine it, its key is in the message.
  */
-export type ErrorCode = 'BadInput' | 'NotFound' | 'Conflict' | 'Fenced' | 'Unavailable' | 'CorruptObject';
+export type ErrorCode =
+  | 'BadInput'
+  | 'NotFound'
+  | 'Conflict'
+  | 'Fenced'
+  | 'Unavailable'
+  | 'NotEntitled'
+  | 'CorruptObject';
 
 /**
  * Every failure this library raises on purpose.
