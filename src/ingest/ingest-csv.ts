@@ -1,19 +1,16 @@
 import { stat } from 'node:fs/promises';
 import type { Bars } from '../bars.ts';
 import { BatchLayerError, messageOf } from '../errors.ts';
-import { manifestEntry, recentEntry } from '../lake/consolidate.ts';
-import { consolidateSymbol } from '../lake/consolidate-symbol.ts';
-import { type ManifestEntry, updateManifest } from '../lake/manifest.ts';
 import { mapAll } from '../lake/map-all.ts';
-import { type RecentEntry, updateRecentBars } from '../lake/recent-bars.ts';
 import { openSpill, type Spill } from '../lake/spill.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { listSymbol } from '../lake/symbol-files.ts';
 import type { Codec } from '../lake/wasm.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
-import { formatSession, sessionAt } from '../session.ts';
+import { formatSession } from '../session.ts';
 import { checkSymbol } from '../symbol.ts';
+import { openBulkImport } from './bulk-import.ts';
 import { ROW_WORDS, unpackRows } from './csv-bars.ts';
 import { type CsvProblem, createProblemLog, type ProblemLog } from './csv-problems.ts';
 import type { CsvProblemKind } from './csv-rows.ts';
@@ -57,6 +54,7 @@ export interface IngestCsvResult {
 
 const DEFAULT_MAX_BYTES = 128 * 2 ** 20;
 const CONCURRENT_SYMBOLS = 4;
+const COUNTED = { created: 'objectsCreated', replaced: 'objectsReplaced', unchanged: 'objectsUnchanged' } as const;
 /** How much text makes a partition of about 16 MB when the rows are read back. */
 const PARTITION_TEXT_BYTES = 12 * 2 ** 20;
 const GZIP_RATIO = 8;
@@ -132,20 +130,14 @@ async function writeSymbols(
   { spill, symbols, paths, problems, consolidated = false, codec, now = Date.now, onProgress, signal }: WriteOptions,
 ): Promise<Written> {
   const failed: FailedSymbol[] = [];
-  const entries: ManifestEntry[] = [];
-  const recent: RecentEntry[] = [];
+  const bulk = openBulkImport(store, { codec, now, signal });
   const total = { landed: 0, symbols: 0, objectsCreated: 0, objectsReplaced: 0, objectsUnchanged: 0 };
   let [first, last, done] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0];
 
   const writeSymbol = async (symbol: string, bars: Bars): Promise<void> => {
     if (consolidated) {
-      const files = await listSymbol(store, symbol, { signal });
-      const result = await consolidateSymbol(store, files, { imported: bars, today: sessionAt(now()), codec, signal });
-      if (result) {
-        entries.push(manifestEntry(result, now()));
-        recent.push(recentEntry(result));
-      }
-      total[!result?.written ? 'objectsUnchanged' : files.data ? 'objectsReplaced' : 'objectsCreated']++;
+      const outcome = await bulk.add(await listSymbol(store, symbol, { signal }), bars);
+      total[COUNTED[outcome]]++;
     } else {
       const { created, corrected, unchanged } = await writeDaily(store, symbol, bars, { codec, signal });
       total.objectsCreated += created;
@@ -175,9 +167,7 @@ async function writeSymbols(
     };
     await mapAll(parts, writeOne, { concurrency: CONCURRENT_SYMBOLS, signal });
   }
-  // In the order and for the reasons of consolidate.
-  await updateRecentBars(store, recent, { signal });
-  if (entries.length > 0) await updateManifest(store, entries, { signal });
+  await bulk.finish();
   const found = first <= last;
   return {
     ...total,
