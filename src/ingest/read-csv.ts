@@ -25,18 +25,23 @@ const READ_BYTES = 1 << 20;
  *   handed out
  */
 export async function* readCsv(path: string, signal?: AbortSignal): AsyncGenerator<readonly CsvLine[]> {
-  let [line, rest] = [0, ''];
   try {
-    for await (const chunk of openText(path, signal)) {
-      const lines = (rest + chunk).split('\n');
-      // Of a line that is too long no more is kept than tells that it is.
-      rest = (lines.pop() ?? '').slice(0, MAX_LINE_LENGTH + 2);
-      yield takeApart(lines, line);
-      line += lines.length;
-    }
+    yield* takeLinesApart(openText(path, signal));
   } catch (error) {
     signal?.throwIfAborted();
     throw new BatchLayerError('BadInput', `${path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** {@link readCsv} of text that comes in pieces, wherever it is cut. */
+export async function* takeLinesApart(text: AsyncIterable<string>): AsyncGenerator<readonly CsvLine[]> {
+  let [line, rest] = [0, ''];
+  for await (const chunk of text) {
+    const lines = (rest + chunk).split('\n');
+    // Of a line that is too long no more is kept than tells that it is.
+    rest = (lines.pop() ?? '').slice(0, MAX_LINE_LENGTH + 2);
+    yield takeApart(lines, line);
+    line += lines.length;
   }
   if (rest !== '') yield takeApart([rest], line);
 }

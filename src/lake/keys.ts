@@ -11,6 +11,14 @@ export const SILVER_PREFIX = 'silver/';
 export const MANIFEST_KEY = `${PROCESSING_PREFIX}consolidation_manifest.parquet`;
 /** The last bars of every symbol. */
 export const RECENT_BARS_KEY = `${PROCESSING_PREFIX}recent_bars.parquet`;
+/** Sessions that sources have answered for, and what of that is in bronze. */
+export const SESSION_LEDGER_KEY = `${PROCESSING_PREFIX}sessions.parquet`;
+/** The answers themselves. */
+export const SESSIONS_PREFIX = `${PROCESSING_PREFIX}sessions/`;
+/** How far the fetcher is, by symbol. */
+export const WATERMARKS_KEY = `${PROCESSING_PREFIX}watermarks.parquet`;
+/** Rows that are no bars. */
+export const QUARANTINE_PREFIX = 'quarantine/raw_ohlcv/';
 /** Records of what vacuum deleted. */
 export const CLEANUP_PREFIX = `${PROCESSING_PREFIX}cleanup/`;
 
@@ -27,6 +35,27 @@ export function dataKey(symbol: string): string {
 /** A symbol's bar of one session. */
 export function dailyKey(symbol: string, session: number): string {
   return `${symbolPrefix(symbol)}date=${formatSession(session)}.parquet`;
+}
+
+/** All bars of a session as a source gave them, under the digest of the table. */
+export function sessionKey(session: number, digest: string): string {
+  return `${SESSIONS_PREFIX}date=${formatSession(session)}/${digest}.parquet`;
+}
+
+/** What a key of {@link sessionKey} names, or `undefined` where it is none. */
+export function parseSessionKey(key: string): { readonly session: number; readonly digest: string } | undefined {
+  const [, date = '', digest = ''] = /\/date=([^/]*)\/([0-9a-f]{16})\.parquet$/.exec(key) ?? [];
+  const session = parseSession(date);
+  return session !== undefined && key === sessionKey(session, digest) ? { session, digest } : undefined;
+}
+
+/**
+ * Rows that were put aside, under the digest of what they are.
+ *
+ * @param of `date=2025-11-19` or `symbol=AAPL`
+ */
+export function quarantineKey(of: string, digest: string): string {
+  return `${QUARANTINE_PREFIX}${of}/${digest}.json`;
 }
 
 /** What a bronze key names, or `undefined` where it is no key of this layout. */

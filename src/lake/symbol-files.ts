@@ -29,6 +29,13 @@ export function listSymbols(
   return groupBySymbol(store.list(BRONZE_PREFIX, call), onStray);
 }
 
+/** All of bronze in one listing, by symbol. */
+export async function listFiles(store: ObjectStore, call?: StoreCall): Promise<Map<string, SymbolFiles>> {
+  const files = new Map<string, SymbolFiles>();
+  for await (const one of listSymbols(store, call)) files.set(one.symbol, one);
+  return files;
+}
+
 /** Lists some symbols, each by itself, or all of bronze at once. */
 export async function* listChosen(
   store: ObjectStore,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '../clock.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
+import { fullJitterMs, retryUnavailable, withTimeout } from '../retry.ts';
 import { abortable } from './abortable.ts';
 import { concatBytes } from './columns.ts';
 import { checkConditions, type Deletion, type ObjectStore, orNone, type PutCall, type StoreCall } from './store.ts';
@@ -35,38 +36,15 @@ export function withRetry(
   store: ObjectStore,
   { maxAttempts = 6, attemptTimeoutMs = 60_000, clock = systemClock, random = Math.random }: RetryOptions = {},
 ): ObjectStore {
-  const wait = (attempt: number, call: StoreCall): Promise<void> =>
-    clock.sleep(random() * Math.min(MAX_DELAY_MS, BASE_DELAY_MS * 2 ** (attempt - 1)), call);
+  const delayMs = (attempt: number): number =>
+    fullJitterMs(attempt, { baseMs: BASE_DELAY_MS, maxMs: MAX_DELAY_MS, random });
 
-  async function retry<T, C extends StoreCall>(
-    what: string,
-    call: C,
-    work: (call: C, attempt: number) => Promise<T>,
-  ): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await withTimeout(what, retried(call, attempt), (timed) => work(timed, attempt));
-      } catch (error) {
-        if (!hasCode(error, 'Unavailable') || attempt === maxAttempts) throw error;
-      }
-      await wait(attempt, call);
-    }
-  }
-
-  async function withTimeout<T, C extends StoreCall>(what: string, call: C, work: (call: C) => Promise<T>): Promise<T> {
-    const ended = new AbortController();
-    const late = new AbortController();
-    const timeout = clock.sleep(attemptTimeoutMs, { signal: ended.signal }).then(
-      () => late.abort(noAnswer(what)),
-      () => undefined,
-    );
-    try {
-      const signal = call.signal ? AbortSignal.any([call.signal, late.signal]) : late.signal;
-      return await work({ ...call, signal });
-    } finally {
-      ended.abort();
-      await timeout;
-    }
+  function retry<T, C extends StoreCall>(what: string, call: C, work: (call: C) => Promise<T>): Promise<T> {
+    const { signal } = call;
+    const timing = { timeoutMs: attemptTimeoutMs, lateError: () => noAnswer(what), clock, signal };
+    const attemptOnce = (attempt: number): Promise<T> =>
+      withTimeout((timed) => work({ ...retried(call, attempt), signal: timed }), timing);
+    return retryUnavailable(attemptOnce, { maxAttempts, delayMs, clock, signal });
   }
 
   // Of a listing each object is waited for; a timer for each would cost more than most of them.
@@ -199,7 +177,7 @@ export function withRetry(
         } finally {
           watch.end();
         }
-        await wait(attempt, call);
+        await clock.sleep(delayMs(attempt), call);
       }
     },
   };

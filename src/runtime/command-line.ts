@@ -1,6 +1,7 @@
 import { type Command, CommanderError } from 'commander';
 import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
-import { type Context, createProgram, EXIT, type Outcome } from './program.ts';
+import { type Context, EXIT, type Outcome } from './command.ts';
+import { createProgram } from './program.ts';
 import { showProgress } from './progress-bar.ts';
 
 /** What the command line is connected to. */

@@ -2,6 +2,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { BatchLayerError, messageOf } from '../errors.ts';
 import { openStore, parseShard, type Shard } from '../lake/index.ts';
 import { checkIntervals } from '../resample/kernel.ts';
+import { sessionFrom } from '../session.ts';
 import { checkSymbol } from '../symbol.ts';
 
 /** `--lake`, checked as it is read: by default the bucket that the environment names, else a folder here. */
@@ -42,6 +43,16 @@ export function retentionOption(): Option {
   return countOption('--retention-days <n>', 'calendar days that daily files are kept', 0)
     .default(30)
     .env('RETENTION_DAYS');
+}
+
+/** An option that takes a date, as days since 1970-01-01. */
+export function dateOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text) => usage(() => sessionFrom(text)));
+}
+
+/** `--backfill-days`. */
+export function backfillOption(): Option {
+  return countOption('--backfill-days <n>', 'calendar days to look back (30 where left out)', 0);
 }
 
 /** `--shard`. */

@@ -1,9 +1,9 @@
 import { Command, Option } from 'commander';
-import { ingestCsv } from '../ingest/index.ts';
 import { consolidate, openStore, vacuum } from '../lake/index.ts';
-import type { OnProgress } from '../progress.ts';
 import { INTERVALS, resample, verify } from '../resample/index.ts';
+import { addCommand, EXIT, type Execute, example, exitCodeOf } from './command.ts';
 import { runDemo } from './demo.ts';
+import { addIngestCommands } from './ingest-commands.ts';
 import {
   countOption,
   lakeOption,
@@ -11,40 +11,12 @@ import {
   maxWorkersOption,
   parseIntervals,
   parseLake,
-  parseSymbol,
   retentionOption,
   shardOfArrayJob,
   shardOption,
   symbolsOption,
 } from './options.ts';
-import {
-  describeConsolidate,
-  describeDemo,
-  describeIngest,
-  describeResample,
-  describeVacuum,
-  describeVerify,
-} from './results.ts';
-
-/** Exit codes; `incomplete` is done, with some rows or symbols failed. */
-export const EXIT = { done: 0, failed: 1, badUsage: 2, incomplete: 3 } as const;
-
-/** What a command came to. */
-export interface Outcome {
-  readonly result: object;
-  /** For people. */
-  readonly text: string;
-  readonly exitCode: number;
-}
-
-/** What a command is run with. */
-export interface Context {
-  readonly onProgress: OnProgress;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** Runs a command's work, prints what it came to and keeps the exit code. */
-export type Execute = (command: Command, work: (context: Context) => Promise<Outcome>) => Promise<void>;
+import { describeConsolidate, describeDemo, describeResample, describeVacuum, describeVerify } from './results.ts';
 
 /** The commands and their options. */
 export function createProgram(execute: Execute): Command {
@@ -77,34 +49,7 @@ export function createProgram(execute: Execute): Command {
       }),
     );
 
-  const ingest = program.command('ingest').description('Bring bars into bronze.');
-  addCommand(
-    ingest,
-    'csv',
-    'Bars from CSV files (.gz too), with the columns symbol,date,open,high,low,close,volume[,vwap,trades].',
-  )
-    .argument('<file...>', 'CSV files')
-    .option('--consolidated', "write each symbol's data.parquet at once (bulk history) instead of one file a session")
-    .addOption(
-      new Option('--symbol <symbol>', 'the symbol of all rows, for files without that column').argParser(parseSymbol),
-    )
-    .addOption(lakeOption())
-    .addHelpText(
-      'after',
-      `${example('batch-layer ingest csv bars.csv', 'batch-layer ingest csv history.csv.gz --consolidated --lake file:./lake')}
-Lines that are wrong are named with file and line and counted; the others land, and the exit code is 3.`,
-    )
-    .action((files, options, command) =>
-      execute(command, async (context) => {
-        const { consolidated, symbol } = options;
-        const result = await ingestCsv(openStore(options.lake), files, { consolidated, symbol, ...context });
-        return {
-          result,
-          text: describeIngest(result),
-          exitCode: exitCodeOf(result.failed.length, result.symbols, result.rejected),
-        };
-      }),
-    );
+  addIngestCommands(program, execute);
 
   addCommand(
     program,
@@ -233,22 +178,4 @@ Ends with 1 where something is (still) wrong. Bars are never touched: a damaged 
       }),
     );
   return program;
-}
-
-function addCommand(parent: Command, name: string, description: string): Command {
-  return parent
-    .command(name)
-    .description(description)
-    .option('--json', 'print one result object on stdout')
-    .showHelpAfterError('(--help tells more)');
-}
-
-/** Where symbols failed and none was done, the job has failed. */
-function exitCodeOf(failed: number, done: number, rejected = 0): number {
-  if (failed > 0 && done === 0) return EXIT.failed;
-  return failed > 0 || rejected > 0 ? EXIT.incomplete : EXIT.done;
-}
-
-function example(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 }

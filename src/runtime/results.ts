@@ -1,36 +1,10 @@
-import type { IngestCsvResult } from '../ingest/index.ts';
-import type { ConsolidateResult, LakeProblem, StoreMetrics, VacuumResult } from '../lake/index.ts';
-import type { FailedSymbol } from '../progress.ts';
+import type { ConsolidateResult, LakeProblem, VacuumResult } from '../lake/index.ts';
 import type { ResampleResult, VerifyResult } from '../resample/index.ts';
 import type { DemoResult } from './demo.ts';
+import { count, failures, lines, shorten, traffic } from './result-text.ts';
 import { textTable } from './text-table.ts';
 
 // What the command line tells people; programs take --json.
-
-const MAX_SHOWN = 20;
-
-export function describeIngest(result: IngestCsvResult): string {
-  const { landed, symbols, objectsCreated, objectsReplaced, objectsUnchanged, problems, problemCounts } = result;
-  const range = result.firstDate ? `, ${result.firstDate} to ${result.lastDate}` : '';
-  return lines([
-    `${count(landed, 'bar')} of ${count(symbols, 'symbol')} landed${range}`,
-    `objects: ${count(objectsCreated)} created, ${count(objectsReplaced)} replaced, ${count(objectsUnchanged)} unchanged`,
-    ...(problems.length > 0
-      ? [
-          `problems: ${Object.entries(problemCounts)
-            .map(([kind, n]) => `${kind} ${count(n)}`)
-            .join(', ')}`,
-        ]
-      : []),
-    ...shorten(
-      problems,
-      ({ file, line, kind, message }) => `  ${file}:${line}: ${kind}: ${message}`,
-      total(problemCounts),
-    ),
-    traffic(result.metrics),
-    ...failures(result.failed),
-  ]);
-}
 
 export function describeConsolidate(result: ConsolidateResult): string {
   return lines([
@@ -90,12 +64,6 @@ export function describeVerify(result: VerifyResult): string {
   ]);
 }
 
-function traffic({ requests, retries, bytesRead, bytesWritten, costUsd }: StoreMetrics): string {
-  const sent = Object.entries(requests).filter(([, n]) => n > 0);
-  const kinds = sent.map(([kind, n]) => `${count(n)} ${kind}`).join(', ');
-  return `requests: ${kinds || 'none'}; ${count(bytesRead, 'byte')} read, ${count(bytesWritten)} written, ${count(retries)} sent again; on S3 $${costUsd.toFixed(4)}`;
-}
-
 export function describeDemo({ steps, resampled, preview, failed, lake, path }: DemoResult): string {
   return lines([
     textTable([['step', 'result', 'seconds'], ...steps.map(({ step, text, seconds }) => [step, text, seconds])]),
@@ -134,32 +102,4 @@ function intervalTable({ intervals }: ResampleResult): string {
       return [`${interval}d`, groups, filesWritten, filesUnchanged, filesDeleted, `silver/silver_${interval}d/`];
     }),
   ]);
-}
-
-function failures(failed: readonly FailedSymbol[]): string[] {
-  if (failed.length === 0) return [];
-  return [
-    `${count(failed.length, 'symbol')} failed:`,
-    ...shorten(failed, ({ code, message }) => `  ${code}: ${message}`, failed.length),
-  ];
-}
-
-function shorten<T>(items: readonly T[], describe: (item: T) => string, of: number): string[] {
-  const shown = items.slice(0, MAX_SHOWN).map(describe);
-  return of > MAX_SHOWN
-    ? [...shown, `  … and ${count(of - MAX_SHOWN)} more; --json lists up to 1,000 of each kind`]
-    : shown;
-}
-
-function total(counts: Readonly<Record<string, number>>): number {
-  return Object.values(counts).reduce((sum, n) => sum + n, 0);
-}
-
-function count(n: number, noun?: string): string {
-  const number = n.toLocaleString('en-US');
-  return noun === undefined ? number : `${number} ${noun}${n === 1 ? '' : 's'}`;
-}
-
-function lines(parts: readonly string[]): string {
-  return parts.join('\n');
 }

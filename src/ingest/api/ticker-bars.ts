@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import type { Bars } from '../../bars.ts';
+import { BatchLayerError } from '../../errors.ts';
+import { formatSession } from '../../session.ts';
+import { createRowStore } from '../row-store.ts';
+import { createSessionOf } from '../session-bars.ts';
+import { type CheckedRow, conflicting, findFault, type QuarantinedRow, type RowFinding } from '../source-row.ts';
+import { parseAnswer } from './answer.ts';
+import { type ApiRow, toSourceRow } from './api-row.ts';
+import type { ApiCall, MarketApi } from './market-api.ts';
+
+/** What the API has of one symbol in a range of sessions. */
+export interface FetchedHistory {
+  readonly symbol: string;
+  /** In ascending order of session, each once. */
+  readonly bars: Bars;
+  /** Rows that came. */
+  readonly rows: number;
+  /** The same row again. */
+  readonly skipped: number;
+  readonly quarantined: readonly QuarantinedRow[];
+}
+
+const MAX_ROWS = 50_000;
+const OUT_OF_RANGE: RowFinding = { fault: 'wrong_day', message: 'its time is not in the range asked for' };
+const RANGE = z.object({
+  adjusted: z.boolean().optional(),
+  results: z.array(z.unknown()).nullish(),
+  next_url: z.string().optional(),
+});
+
+/**
+ * The bars of one symbol from one session to another, both included: raw prices.
+ *
+ * Where the answer says that there is more, the next call begins after its last row: the cursor of this endpoint does not
+ * say where it stands, so following it alone would begin anew.
+ *
+ * @throws BatchLayerError `Unavailable`, `NotEntitled`
+ */
+export async function fetchTickerBars(
+  api: MarketApi,
+  symbol: string,
+  { from, to, signal }: ApiCall & { readonly from: number; readonly to: number },
+): Promise<FetchedHistory> {
+  const range = { symbol, from, to };
+  const rows: ApiRow[] = [];
+  for (let next: number | undefined = from; next !== undefined && next <= to; ) {
+    const start: number = next;
+    const path = `/v2/aggs/ticker/${encodeURIComponent(symbol)}/range/1/day/${formatSession(start)}/${formatSession(to)}`;
+    const query = { adjusted: false, sort: 'asc', limit: MAX_ROWS };
+    const page = await api.get(path, query, (answer) => readPage(answer, path), { signal });
+    rows.push(...page.rows);
+    next = page.hasMore ? sessionAfter(page.rows, start, path) : undefined;
+  }
+  return collectHistory(rows, range);
+}
+
+function readPage(answer: unknown, path: string): { readonly rows: readonly ApiRow[]; readonly hasMore: boolean } {
+  const { adjusted, results, next_url } = parseAnswer(RANGE, answer, path);
+  if (adjusted === true) throw new BatchLayerError('BadInput', `${path}: has adjusted prices: bronze holds raw ones`);
+  if (results === null) throw new BatchLayerError('Unavailable', `${path}: has no results: try again later`);
+  return { rows: (results ?? []) as ApiRow[], hasMore: next_url !== undefined };
+}
+
+function sessionAfter(rows: readonly ApiRow[], start: number, path: string): number {
+  const session = createSessionOf()(rows.at(-1)?.t);
+  if (session >= start) return session + 1;
+  throw new BatchLayerError('Unavailable', `${path}: says that there is more, but not after what: try again later`);
+}
+
+interface SymbolRange {
+  readonly symbol: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+function collectHistory(rows: readonly ApiRow[], { symbol, from, to }: SymbolRange): FetchedHistory {
+  const sessionOf = createSessionOf();
+  const store = createRowStore();
+  const quarantined: QuarantinedRow[] = [];
+  for (const apiRow of rows) {
+    const row = toSourceRow(apiRow, symbol);
+    const session = sessionOf(row.time);
+    const isInRange = from <= session && session <= to;
+    const finding = findFault(row) ?? (isInRange ? undefined : OUT_OF_RANGE);
+    if (finding) quarantined.push({ date: formatSession(isInRange ? session : to), ...finding, row });
+    else store.add(session, row as CheckedRow);
+  }
+  const { bars, duplicates, conflicting: different } = store.finish();
+  for (const { session, row } of different) quarantined.push({ date: formatSession(session), ...conflicting, row });
+  return { symbol, bars, rows: rows.length, skipped: duplicates, quarantined };
+}

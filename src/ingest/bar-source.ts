@@ -1,0 +1,26 @@
+import type { Bars } from '../bars.ts';
+import type { FetchedSession } from './session-bars.ts';
+
+/** Where the bars of whole sessions come from: the market data API, or the vendor's day files. */
+export interface BarSource {
+  /** Short, for the ledger. */
+  readonly name: string;
+  /**
+   * All bars of a session.
+   *
+   * @param call `mayBeEmpty`: the session is long over, so that having no bars is an answer
+   * @throws BatchLayerError `Unavailable` where they are not there yet, `NotEntitled`; `BadInput` where no call would do better
+   */
+  fetchSession(
+    session: number,
+    call: { readonly mayBeEmpty: boolean; readonly signal?: AbortSignal | undefined },
+  ): Promise<FetchedSession>;
+}
+
+/** A database that has the same bars. What it does with them is its own affair, and never fails a fetch. */
+export interface BarSink {
+  upsertBars(
+    bars: { readonly symbols: readonly string[]; readonly bars: Bars },
+    call: { readonly signal?: AbortSignal | undefined },
+  ): Promise<void>;
+}

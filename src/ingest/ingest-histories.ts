@@ -1,0 +1,177 @@
+import type { Calendar } from '../calendar.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
+import { mapAll } from '../lake/map-all.ts';
+import type { ObjectStore } from '../lake/store.ts';
+import { listSymbol, type SymbolFiles } from '../lake/symbol-files.ts';
+import type { Watermark, WatermarkStore } from '../lake/watermarks.ts';
+import { failedSymbol, type OnProgress } from '../progress.ts';
+import { formatSession } from '../session.ts';
+import type { MarketApi } from './api/market-api.ts';
+import { fetchTickerBars } from './api/ticker-bars.ts';
+import { fetchTickerDetails } from './api/ticker-details.ts';
+import type { BarSink } from './bar-source.ts';
+import { openBulkImport } from './bulk-import.ts';
+import type { MissingLog } from './missing-bars.ts';
+import { putQuarantine } from './quarantine.ts';
+
+/** Sessions of one symbol to ask for. */
+export interface SymbolRange {
+  readonly symbol: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface IngestHistoriesOptions {
+  readonly calendar: Calendar;
+  readonly watermarks: WatermarkStore;
+  readonly missing: MissingLog;
+  /** Whether an answer that begins later than asked for is looked into, and told. */
+  readonly findTruncated: boolean;
+  /** What bronze has; else each symbol is listed by itself. */
+  readonly files?: ReadonlyMap<string, SymbolFiles> | undefined;
+  readonly sink?: BarSink | undefined;
+  readonly now: () => number;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface HistoriesResult {
+  readonly fetched: number;
+  readonly stored: number;
+  readonly unchanged: number;
+  readonly skipped: number;
+  readonly quarantined: number;
+  readonly quarantine: readonly string[];
+  /** Symbols that have no bars in their range; they are not asked for again. */
+  readonly withoutBars: readonly string[];
+  readonly databaseFailures: readonly { readonly date: string; readonly message: string }[];
+}
+
+/** Symbols whose watermarks are written at once: as many are asked for again after a crash. */
+const BATCH_SYMBOLS = 200;
+const CONCURRENT_SYMBOLS = 8;
+/** A symbol may begin to trade so many sessions after its listing. */
+const LISTING_SESSIONS = 5;
+
+/**
+ * Brings ranges of single symbols into their `data.parquet`, a call each. What is known of them by then is in the watermarks,
+ * also that there are no bars.
+ */
+export async function ingestHistories(
+  store: ObjectStore,
+  api: MarketApi,
+  ranges: readonly SymbolRange[],
+  { calendar, watermarks, missing, findTruncated, files, sink, now, onProgress, signal }: IngestHistoriesOptions,
+): Promise<HistoriesResult> {
+  const counts = { fetched: 0, stored: 0, unchanged: 0, skipped: 0, quarantined: 0 };
+  const [quarantine, withoutBars]: [string[], string[]] = [[], []];
+  const databaseFailures: { date: string; message: string }[] = [];
+  const bulk = openBulkImport(store, { now, signal });
+  let marks: Watermark[] = [];
+  let done = 0;
+
+  const ingestOne = async (range: SymbolRange): Promise<void> => {
+    const { symbol, from, to } = range;
+    const { bars, rows, skipped, quarantined } = await fetchTickerBars(api, symbol, { from, to, signal });
+    const key = await putQuarantine(store, `symbol=${symbol}`, { source: 'range', rows: quarantined, signal });
+    if (key) quarantine.push(key);
+    const [first = -1, last = -1] = [bars.session[0], bars.session.at(-1)];
+    const unknownUntil = findTruncated ? await findTruncation(api, calendar, range, first, signal) : undefined;
+    if (unknownUntil !== undefined) missing.add(truncated(range, unknownUntil));
+    if (bars.session.length > 0) {
+      const listed = files?.get(symbol) ?? (files ? undefined : await listSymbol(store, symbol, { signal }));
+      const outcome = await bulk.add(listed ?? { symbol, data: undefined, daily: [] }, bars);
+      counts[outcome === 'unchanged' ? 'unchanged' : 'stored'] += bars.session.length;
+      await writeToDatabase(symbol, bars);
+    } else if (unknownUntil === undefined) withoutBars.push(symbol);
+    counts.fetched += rows;
+    counts.skipped += skipped;
+    counts.quarantined += quarantined.length;
+    const checkedFrom = unknownUntil ?? from;
+    const isChecked = checkedFrom <= to;
+    marks.push({
+      symbol,
+      lastSession: last,
+      checkedFrom: isChecked ? checkedFrom : -1,
+      checkedThrough: isChecked ? to : -1,
+    });
+  };
+
+  const writeToDatabase = async (symbol: string, bars: Parameters<BarSink['upsertBars']>[0]['bars']): Promise<void> => {
+    try {
+      await sink?.upsertBars({ symbols: Array(bars.session.length).fill(symbol), bars }, { signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { message } = failedSymbol(symbol, error);
+      databaseFailures.push({ date: formatSession(bars.session.at(-1)!), message: `${symbol}: ${message}` });
+    }
+  };
+
+  const ingestOrReport = async (range: SymbolRange): Promise<void> => {
+    try {
+      await ingestOne(range);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (hasCode(error, 'BadInput')) throw error;
+      missing.add({ date: null, ...failedSymbol(range.symbol, error) });
+    }
+    onProgress?.({ step: 'fetch', done: ++done, total: ranges.length });
+  };
+
+  for (let from = 0; from < ranges.length; from += BATCH_SYMBOLS) {
+    const batch = ranges.slice(from, from + BATCH_SYMBOLS);
+    await mapAll(batch, ingestOrReport, { concurrency: CONCURRENT_SYMBOLS, signal });
+    await bulk.finish();
+    await watermarks.advance(marks, { signal });
+    marks = [];
+  }
+  return { ...counts, quarantine, withoutBars, databaseFailures };
+}
+
+/**
+ * What of a range is still to be asked for: sessions after those that are known, and the last ones, which may be corrected.
+ * Pure.
+ *
+ * @param window all sessions of the range, ascending
+ */
+export function planRange(
+  symbol: string,
+  window: readonly number[],
+  mark: Watermark | undefined,
+  { correctable, force }: { readonly correctable: ReadonlySet<number>; readonly force: boolean },
+): SymbolRange | undefined {
+  const [first, last] = [window[0], window.at(-1)];
+  if (first === undefined || last === undefined) return undefined;
+  const isKnown = !force && mark !== undefined && mark.checkedFrom !== -1 && mark.checkedFrom <= first;
+  const from = isKnown ? window.find((session) => session > mark.checkedThrough || correctable.has(session)) : first;
+  return from === undefined ? undefined : { symbol, from, to: last };
+}
+
+/**
+ * The API answers for sessions before the plan's history as if there were no bars. Where an answer begins later than asked for,
+ * the day of the listing tells whether that is why.
+ *
+ * @returns the first session that is known, where earlier ones are not; one after the range where none is
+ */
+async function findTruncation(
+  api: MarketApi,
+  calendar: Calendar,
+  { symbol, from, to }: SymbolRange,
+  first: number,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
+  const known = first === -1 ? to + 1 : first;
+  if (calendar.sessionsBetween(from, known - 1).length === 0) return undefined;
+  const details = await fetchTickerDetails(api, symbol, { signal });
+  if (details === undefined) return undefined;
+  const listed = Math.max(from, details.listDate ?? -1);
+  return calendar.sessionsBetween(listed, known - 1).length > LISTING_SESSIONS ? known : undefined;
+}
+
+function truncated({ symbol, from, to }: SymbolRange, known: number) {
+  const error = new BatchLayerError(
+    'NotEntitled',
+    `${symbol}: no bars from ${formatSession(from)} to ${formatSession(Math.min(known - 1, to))}: the plan's history may begin later; ask for less, or change the plan`,
+  );
+  return { date: null, ...failedSymbol(symbol, error) };
+}

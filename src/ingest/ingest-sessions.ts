@@ -1,0 +1,201 @@
+import type { Calendar } from '../calendar.ts';
+import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
+import type { ObjectStore } from '../lake/store.ts';
+import type { WatermarkStore } from '../lake/watermarks.ts';
+import type { OnProgress } from '../progress.ts';
+import { formatSession } from '../session.ts';
+import type { BarSink, BarSource } from './bar-source.ts';
+import { fetchAhead } from './fetch-ahead.ts';
+import { landBulk, landDaily } from './land-sessions.ts';
+import { type MissingBars, type MissingLog, missingRow, missingSession } from './missing-bars.ts';
+import { type PlannedSession, planSessions } from './plan-sessions.ts';
+import { putQuarantine } from './quarantine.ts';
+import { getAnswer, type SessionAnswer } from './session-answer.ts';
+import { type DatabaseFailure, openLanding } from './session-landing.ts';
+import { chooseWindow, type WindowOptions } from './session-window.ts';
+import { missesBar } from './source-row.ts';
+import { NOTHING_KNOWN, type Survey, surveySessions } from './survey-sessions.ts';
+
+export interface IngestSessionsOptions extends WindowOptions {
+  readonly calendar: Calendar;
+  readonly watermarks: WatermarkStore;
+  readonly missing: MissingLog;
+  /** Ask for every session again, whatever is known of it, and compare every bar. */
+  readonly force?: boolean | undefined;
+  /** A database that gets the same bars; its failures never fail the run. */
+  readonly sink?: BarSink | undefined;
+  readonly now: () => number;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface SessionsResult {
+  /** The sessions that were looked at: first, last, and how many; `null` where there is none. */
+  readonly firstDate: string | null;
+  readonly lastDate: string | null;
+  readonly sessions: number;
+  /** Those that the source was asked for, that came from its earlier answers, and that needed nothing. */
+  readonly sessionsFetched: number;
+  readonly sessionsRestored: number;
+  readonly sessionsKnown: number;
+  /** Those that could not be had. */
+  readonly sessionsMissing: number;
+  /** Sessions of the calendar that turned out to have no bars. */
+  readonly sessionsEmpty: readonly string[];
+  /** Rows that came from the source. */
+  readonly fetched: number;
+  /** Bars that are in bronze now and were not, or were others. */
+  readonly stored: number;
+  /** Bars that were there already. */
+  readonly unchanged: number;
+  /** Rows of no interest: test symbols, other markets, the same again. */
+  readonly skipped: number;
+  /** Rows that are no bars, and the objects they are kept in. */
+  readonly quarantined: number;
+  readonly quarantine: readonly string[];
+  /** Why it could not be found out what bronze has, so that only the last closed session was asked for. */
+  readonly fallback: string | null;
+  readonly databaseFailures: readonly DatabaseFailure[];
+}
+
+/** So many new sessions are cheaper merged into `data.parquet` at once than as files of their own, to be merged later. */
+const BULK_SESSIONS = 5;
+/** Rows of new sessions that wait in memory: 136 MB. */
+const MAX_WAITING_ROWS = 2_000_000;
+const SESSIONS_AHEAD = 3;
+
+/**
+ * Brings the sessions of a window that bronze has not, or may have otherwise by now, from a source into bronze.
+ *
+ * An answer is kept in the lake before anything is made of it; then its bars go to bronze, to the database, and only then the
+ * ledger and the watermarks tell of it. A session or symbol that fails is told, and found again by the next run.
+ *
+ * @throws BatchLayerError `BadInput`, such as a wrong key; and what the store throws where it does not answer
+ */
+export async function ingestSessions(
+  store: ObjectStore,
+  source: BarSource,
+  options: IngestSessionsOptions,
+): Promise<SessionsResult & { readonly survey: Survey; readonly window: readonly number[] }> {
+  const { calendar, force = false, missing, now, onProgress, signal } = options;
+  const { sessions, notClosed, lastClosed, correctable } = chooseWindow(calendar, now(), options);
+  for (const session of notClosed) missing.add(missingSession(session, notOver(calendar, session)));
+  const { survey, fallback } = await surveyOrFallBack(store, sessions, signal);
+  const window = fallback === null || options.from !== undefined ? sessions : [lastClosed];
+  const planned = planSessions(window, survey, { correctable, force });
+  const isBulk = planned.filter(({ absent }) => absent === undefined).length >= BULK_SESSIONS;
+  const { sink, watermarks } = options;
+  const landing = openLanding(store, { source: source.name, sink, watermarks, missing, now, signal });
+  const counts = {
+    sessionsFetched: 0,
+    sessionsRestored: 0,
+    sessionsMissing: 0,
+    fetched: 0,
+    skipped: 0,
+    quarantined: 0,
+  };
+  const quarantine = new Set<string>();
+  const sessionsEmpty: string[] = [];
+
+  const getOne = async (one: PlannedSession): Promise<SessionAnswer | MissingBars> => {
+    try {
+      return await getAnswer(store, source, one, { mayBeEmpty: !correctable.has(one.session), signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      // Only what is about this session: a wrong key, or a defect, is no matter of sessions.
+      if (!hasCode(error, 'Unavailable', 'NotEntitled', 'NotFound', 'CorruptObject')) throw error;
+      return missingSession(one.session, error);
+    }
+  };
+
+  const countAnswer = async ({ planned: { session }, fetched, rows, news }: SessionAnswer): Promise<void> => {
+    counts[fetched ? 'sessionsFetched' : 'sessionsRestored']++;
+    if (rows === 0) sessionsEmpty.push(formatSession(session));
+    landing.counts.unchanged += rows - (news?.symbols.length ?? 0);
+    if (!fetched) return;
+    counts.fetched += fetched.rows;
+    counts.skipped += fetched.skipped;
+    counts.quarantined += fetched.quarantined.length;
+    const absent = new Set(fetched.missing);
+    for (const row of fetched.quarantined) {
+      if (missesBar(row) && absent.delete(row.row.symbol as string)) missing.add(missingRow(row));
+    }
+    const rowsAside = { source: source.name, rows: fetched.quarantined, signal };
+    const key = await putQuarantine(store, `date=${formatSession(session)}`, rowsAside);
+    if (key) quarantine.add(key);
+  };
+
+  const waiting: SessionAnswer[] = [];
+  let waitingRows = 0;
+  const landWaiting = async (): Promise<void> => {
+    if (waiting.length === 0) return;
+    const answers = waiting.splice(0);
+    waitingRows = 0;
+    const news = answers.map((answer) => answer.news!);
+    const total = new Set(news.flatMap(({ symbols }) => symbols)).size;
+    const onSymbol = countUp(onProgress, 'land', total);
+    await landing.land(answers, () => landBulk(store, news, { files: survey.files, now, signal, onSymbol }));
+  };
+
+  let done = 0;
+  for await (const answer of fetchAhead(planned, getOne, { ahead: SESSIONS_AHEAD })) {
+    onProgress?.({ step: 'fetch', done: ++done, total: planned.length });
+    if ('code' in answer) {
+      counts.sessionsMissing++;
+      missing.add(answer);
+      continue;
+    }
+    await countAnswer(answer);
+    const { news, planned: one } = answer;
+    if (!news) continue;
+    if (isBulk && one.absent === undefined) {
+      waiting.push(answer);
+      waitingRows += news.symbols.length;
+      if (waitingRows >= MAX_WAITING_ROWS) await landWaiting();
+    } else {
+      const onSymbol = countUp(onProgress, 'land', news.symbols.length);
+      await landing.land([answer], () => landDaily(store, news, { signal, onSymbol }));
+    }
+  }
+  await landWaiting();
+  const [first, last] = [window[0], window.at(-1)];
+  return {
+    firstDate: first === undefined ? null : formatSession(first),
+    lastDate: last === undefined ? null : formatSession(last),
+    sessions: window.length,
+    sessionsKnown: window.length - planned.length,
+    ...counts,
+    ...landing.counts,
+    sessionsEmpty,
+    quarantine: [...quarantine],
+    fallback,
+    databaseFailures: landing.databaseFailures,
+    survey,
+    window,
+  };
+}
+
+async function surveyOrFallBack(
+  store: ObjectStore,
+  window: readonly number[],
+  signal: AbortSignal | undefined,
+): Promise<{ readonly survey: Survey; readonly fallback: string | null }> {
+  if (window.length === 0) return { survey: NOTHING_KNOWN, fallback: null };
+  try {
+    return { survey: await surveySessions(store, window, { signal }), fallback: null };
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (hasCode(error, 'BadInput')) throw error;
+    return { survey: NOTHING_KNOWN, fallback: messageOf(error) };
+  }
+}
+
+function countUp(onProgress: OnProgress | undefined, step: string, total: number): () => void {
+  let done = 0;
+  return () => onProgress?.({ step, done: ++done, total });
+}
+
+function notOver(calendar: Calendar, session: number): BatchLayerError {
+  const closes = new Date(calendar.closeOf(session)).toISOString();
+  return new BatchLayerError('Unavailable', `${formatSession(session)} is not over: it closes at ${closes}`);
+}

@@ -1,0 +1,59 @@
+import { isLanded, type LedgerEntry, type SessionLedger } from '../lake/session-ledger.ts';
+
+/** What is known of the sessions a run is about. */
+export interface KnownSessions {
+  readonly ledger: SessionLedger;
+  /** Digests of the session files there are. */
+  readonly stored: ReadonlyMap<number, readonly string[]>;
+  /** Of sessions that have landed: symbols whose bars are in the session file and no longer in bronze. */
+  readonly gone: ReadonlyMap<number, readonly string[]>;
+}
+
+/** A session that has something to be done. */
+export interface PlannedSession {
+  readonly session: number;
+  /** `fetch`: ask the source. `restore`: its answer is in the lake already. */
+  readonly action: 'fetch' | 'restore';
+  /** The answer to restore from, or the last one that has landed, to compare with. */
+  readonly digest: string | undefined;
+  /** The last answer is in bronze, but for these symbols; `undefined`: nothing is known to be there. */
+  readonly absent: readonly string[] | undefined;
+}
+
+/**
+ * What a run has to do for each session, ascending. Pure.
+ *
+ * A session is asked for where no answer of it has landed, where symbols were missing, where bars may still be corrected, and
+ * where it is forced. One whose answer is in the lake needs no call: bars that are not in bronze come from there.
+ *
+ * @param window the sessions to look at
+ * @param correctable those whose bars may still be corrected
+ */
+export function planSessions(
+  window: readonly number[],
+  { ledger, stored, gone }: KnownSessions,
+  { correctable, force }: { readonly correctable: ReadonlySet<number>; readonly force: boolean },
+): PlannedSession[] {
+  return window.flatMap((session): PlannedSession[] => {
+    const entry = ledger.get(session);
+    if (force) return [{ session, action: 'fetch', digest: undefined, absent: undefined }];
+    if (!isLanded(entry)) {
+      const [digest, ...others] = stored.get(session) ?? [];
+      const isKnown = digest !== undefined && others.length === 0 && !correctable.has(session);
+      return [
+        { session, action: isKnown ? 'restore' : 'fetch', digest: isKnown ? digest : undefined, absent: undefined },
+      ];
+    }
+    return planLanded(entry, gone.get(session) ?? [], correctable.has(session));
+  });
+}
+
+function planLanded(
+  { session, digest, missing }: LedgerEntry,
+  gone: readonly string[],
+  isCorrectable: boolean,
+): PlannedSession[] {
+  const absent = [...new Set([...missing, ...gone])];
+  if (isCorrectable || missing.length > 0) return [{ session, action: 'fetch', digest, absent }];
+  return absent.length > 0 ? [{ session, action: 'restore', digest, absent }] : [];
+}

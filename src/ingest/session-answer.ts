@@ -1,0 +1,83 @@
+import { allocateBars, copyBar, sameBar } from '../bars.ts';
+import { hasCode } from '../errors.ts';
+import { encodeSession, putSessionFile, readSessionFile, type SessionBars } from '../lake/session-file.ts';
+import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import type { BarSource } from './bar-source.ts';
+import type { PlannedSession } from './plan-sessions.ts';
+import type { FetchedSession } from './session-bars.ts';
+
+/** What a session has come to: a source's answer that is kept in the lake, and what of it is news. */
+export interface SessionAnswer {
+  readonly planned: PlannedSession;
+  readonly fetched: FetchedSession | undefined;
+  readonly digest: string;
+  /** Bars of the answer. */
+  readonly rows: number;
+  /** Symbols that a row came of, but no bar. */
+  readonly missing: readonly string[];
+  /** The bars to bring into bronze; `undefined`: everything is there, and known to be. */
+  readonly news: SessionBars | undefined;
+}
+
+/** Gets the answer a plan asks for, and keeps it before anything is made of it. */
+export async function getAnswer(
+  store: ObjectStore,
+  source: BarSource,
+  planned: PlannedSession,
+  call: StoreCall & { readonly mayBeEmpty: boolean },
+): Promise<SessionAnswer> {
+  if (planned.action === 'restore') {
+    const restored = await restore(store, planned, call);
+    if (restored) return restored;
+  }
+  const fetched = await source.fetchSession(planned.session, call);
+  const file = encodeSession(fetched);
+  const answer = { planned, fetched, digest: file.digest, rows: fetched.symbols.length, missing: fetched.missing };
+  const { absent } = planned;
+  if (absent?.length === 0 && file.digest === planned.digest && fetched.missing.length === 0) {
+    return { ...answer, news: undefined };
+  }
+  await putSessionFile(store, planned.session, file, call);
+  if (absent === undefined) return { ...answer, news: fetched };
+  const before = await readSessionFile(store, planned.session, planned.digest!, call);
+  return { ...answer, news: differences(fetched, before, new Set(absent)) };
+}
+
+async function restore(
+  store: ObjectStore,
+  planned: PlannedSession,
+  call: StoreCall,
+): Promise<SessionAnswer | undefined> {
+  const { session, digest, absent } = planned;
+  try {
+    const file = await readSessionFile(store, session, digest!, call);
+    const news = absent === undefined ? file : pick(file, new Set(absent));
+    return { planned, fetched: undefined, digest: digest!, rows: file.symbols.length, missing: file.missing, news };
+  } catch (error) {
+    if (!hasCode(error, 'NotFound', 'CorruptObject')) throw error;
+    return undefined;
+  }
+}
+
+/** The bars of a session that an earlier answer has not, or has otherwise, and those of the symbols given. */
+export function differences(session: SessionBars, before: SessionBars, absent: ReadonlySet<string>): SessionBars {
+  const places = new Map(before.symbols.map((symbol, i) => [symbol, i]));
+  return filterRows(session, (symbol, i) => {
+    const at = places.get(symbol);
+    return at === undefined || absent.has(symbol) || !sameBar(session.bars, i, before.bars, at);
+  });
+}
+
+function pick(session: SessionBars, symbols: ReadonlySet<string>): SessionBars {
+  return filterRows(session, (symbol) => symbols.has(symbol));
+}
+
+function filterRows(
+  { session, symbols, bars }: SessionBars,
+  isKept: (symbol: string, i: number) => boolean,
+): SessionBars {
+  const kept = symbols.flatMap((symbol, i) => (isKept(symbol, i) ? [i] : []));
+  const picked = allocateBars(kept.length, { vwap: true, trades: true });
+  for (const [at, i] of kept.entries()) copyBar(bars, i, picked, at);
+  return { session, symbols: kept.map((i) => symbols[i]!), bars: picked };
+}

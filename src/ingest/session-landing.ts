@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import { BatchLayerError, messageOf } from '../errors.ts';
+import { claimSessions, commitSessions } from '../lake/session-ledger.ts';
+import type { ObjectStore } from '../lake/store.ts';
+import type { Watermark, WatermarkStore } from '../lake/watermarks.ts';
+import type { FailedSymbol } from '../progress.ts';
+import { formatSession } from '../session.ts';
+import type { BarSink } from './bar-source.ts';
+import type { Landing } from './land-sessions.ts';
+import { type MissingLog, missingSession } from './missing-bars.ts';
+import type { SessionAnswer } from './session-answer.ts';
+
+export interface LandingOptions {
+  /** Name of the source. */
+  readonly source: string;
+  readonly sink: BarSink | undefined;
+  readonly watermarks: WatermarkStore;
+  readonly missing: MissingLog;
+  readonly now: () => number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A session that the database did not take. The lake has it. */
+export interface DatabaseFailure {
+  readonly date: string;
+  readonly message: string;
+}
+
+/** Brings answers into bronze and tells of it, in the order that loses nothing. */
+export interface SessionLanding {
+  /** @param bring writes the bars of all these answers to bronze */
+  land(answers: readonly SessionAnswer[], bring: () => Promise<Landing>): Promise<void>;
+  readonly counts: { stored: number; unchanged: number };
+  readonly databaseFailures: DatabaseFailure[];
+}
+
+export function openLanding(
+  store: ObjectStore,
+  { source, sink, watermarks, missing, now, signal }: LandingOptions,
+): SessionLanding {
+  const run = randomUUID();
+  const counts = { stored: 0, unchanged: 0 };
+  const databaseFailures: DatabaseFailure[] = [];
+
+  // Bronze is the truth: what the database does not take is told, and fails nothing.
+  const writeToDatabase = async ({ planned: { session }, news }: SessionAnswer): Promise<void> => {
+    if (!sink || !news || news.symbols.length === 0) return;
+    try {
+      await sink.upsertBars(news, { signal });
+    } catch (error) {
+      signal?.throwIfAborted();
+      databaseFailures.push({ date: formatSession(session), message: messageOf(error) });
+    }
+  };
+
+  return {
+    counts,
+    databaseFailures,
+    async land(answers, bring) {
+      const sessions = answers.map(({ planned: { session } }) => session);
+      const claimed = await claimSessions(store, run, sessions, { now, signal });
+      const { stored, unchanged, failed } = await bring();
+      counts.stored += stored;
+      counts.unchanged += unchanged;
+      const date = sessions.length === 1 ? formatSession(sessions[0]!) : null;
+      for (const symbol of failed) missing.add({ date, ...symbol });
+      for (const answer of answers) await writeToDatabase(answer);
+      // Commit point: from here on these bars are not asked for again.
+      const landed = answers.map((answer) => ({ source, ...landedOf(answer, failed) }));
+      const contested = await commitSessions(store, run, landed, { claimed, now, signal });
+      for (const session of contested) missing.add(missingSession(session, metAnotherRun(session)));
+      await watermarks.advance(marksOf(answers, failed), { signal });
+    },
+  };
+}
+
+function landedOf(
+  { planned: { session }, digest, rows, missing, news }: SessionAnswer,
+  failed: readonly FailedSymbol[],
+) {
+  const symbols = new Set(news?.symbols);
+  const lost = failed.flatMap(({ symbol }) => (symbols.has(symbol) ? [symbol] : []));
+  return { session, digest, rows, missing: [...new Set([...missing, ...lost])] };
+}
+
+/** The last session of every symbol that is in bronze now. */
+function marksOf(answers: readonly SessionAnswer[], failed: readonly FailedSymbol[]): Watermark[] {
+  const lost = new Set(failed.map(({ symbol }) => symbol));
+  const last = new Map<string, number>();
+  for (const { news } of answers) {
+    for (const symbol of news?.symbols ?? []) if (!lost.has(symbol)) last.set(symbol, news!.session);
+  }
+  return [...last].map(([symbol, lastSession]) => ({ symbol, lastSession, checkedFrom: -1, checkedThrough: -1 }));
+}
+
+function metAnotherRun(session: number): BatchLayerError {
+  const message = 'another run brought in bars of it at the same time; the next run compares them again';
+  return new BatchLayerError('Conflict', `${formatSession(session)}: ${message}`);
+}

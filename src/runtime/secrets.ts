@@ -1,0 +1,60 @@
+import { BatchLayerError, messageOf } from '../errors.ts';
+import { parseJson } from '../json.ts';
+
+/** Names under which a secret that is a JSON object may hold the key. */
+const FIELDS = ['POLYGON_API_KEY', 'polygon_api_key', 'api_key', 'apiKey', 'key'];
+
+/**
+ * The key of the market data API: `POLYGON_API_KEY`, or the secret that `POLYGON_API_KEY_SECRET_ARN` names in AWS Secrets
+ * Manager, as plain text or as a JSON object with the key in it.
+ *
+ * @throws BatchLayerError `BadInput` where there is none; never with anything of the secret in its message
+ */
+export async function marketApiKey(env: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<string> {
+  if (env.POLYGON_API_KEY) return env.POLYGON_API_KEY;
+  const arn = env.POLYGON_API_KEY_SECRET_ARN;
+  if (!arn) {
+    throw new BatchLayerError(
+      'BadInput',
+      'no key for the market data API: set POLYGON_API_KEY, or POLYGON_API_KEY_SECRET_ARN to a secret in AWS Secrets Manager',
+    );
+  }
+  const key = keyIn(await readSecret(arn, signal));
+  if (key) return key;
+  throw new BatchLayerError(
+    'BadInput',
+    `${arn}: holds no key: expected it as plain text, or as a JSON object with one of ${FIELDS.join(', ')}`,
+  );
+}
+
+async function readSecret(arn: string, signal: AbortSignal | undefined): Promise<string> {
+  const { SecretsManagerClient, GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
+  // arn:aws:secretsmanager:REGION:…
+  const region = arn.split(':')[3];
+  const client = new SecretsManagerClient(region ? { region } : {});
+  try {
+    const { SecretString } = await client.send(
+      new GetSecretValueCommand({ SecretId: arn }),
+      signal ? { abortSignal: signal } : {},
+    );
+    return SecretString ?? '';
+  } catch (error) {
+    signal?.throwIfAborted();
+    const advice = 'check the ARN, the credentials and what they are allowed';
+    throw new BatchLayerError('BadInput', `${arn}: cannot be read: ${messageOf(error)}; ${advice}`, { cause: error });
+  } finally {
+    client.destroy();
+  }
+}
+
+function keyIn(secret: string): string | undefined {
+  if (!secret.trimStart().startsWith('{')) return secret.trim();
+  let fields: Record<string, unknown>;
+  try {
+    fields = parseJson(secret) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+  const name = FIELDS.find((field) => typeof fields[field] === 'string');
+  return name === undefined ? undefined : (fields[name] as string).trim();
+}
