@@ -1,7 +1,7 @@
 // The directions of imports (docs/architecture.md): pure parts know nothing of storage, storage nothing of jobs, jobs
 // nothing of how they are run.
 const PURE =
-  '^src/(errors|progress|session|symbol|bars|json|lower-bound|resample/(kernel|kernel-wasm|simd-kernel|reference-kernel|groups))[.]ts$';
+  '^src/(errors|progress|session|symbol|bars|adjust-bars|calendar|market-holidays|json|lower-bound|resample/(kernel|kernel-wasm|simd-kernel|reference-kernel|groups))[.]ts$';
 
 module.exports = {
   forbidden: [
@@ -38,10 +38,16 @@ module.exports = {
       to: { path: 'parquet-wasm' },
     },
     {
-      name: 'aws-stays-in-the-s3-store',
+      name: 'aws-stays-in-the-s3-store-and-secrets',
       severity: 'error',
-      from: { pathNot: '^src/lake/s3-' },
+      from: { pathNot: '^src/(lake/s3-|runtime/secrets[.])' },
       to: { path: 'node_modules/@aws-sdk/' },
+    },
+    {
+      name: 'one-file-sends-requests-to-the-api',
+      severity: 'error',
+      from: { pathNot: '^src/ingest/api/connection[.]ts$' },
+      to: { path: 'node_modules/undici/' },
     },
     {
       name: 'the-command-line-stays-in-runtime',

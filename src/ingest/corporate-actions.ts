@@ -131,6 +131,7 @@ export async function ingestCorporateActions(
     readBefore(lake, SPLITS, splits, { signal }),
     readBefore(lake, DIVIDENDS, dividends, { signal }),
   ]);
+  // Commit points, one a table.
   const dividendsAfter = await replaceTable(lake, DIVIDENDS, dividends, dividendsBefore, { signal });
   const splitsAfter = await replaceTable(lake, SPLITS, splits, splitsBefore, { signal });
   return {
@@ -152,7 +153,7 @@ export interface ReadSplitsOptions extends StoreCall {
 }
 
 /**
- * Reads the splits of all symbols, or of one, as {@link adjustBars} wants them.
+ * Reads the splits of all symbols, or of one, as `adjustBars` wants them.
  *
  * Splits without a date are left out. So is a split that is there twice under two ids, which the API has had
  * (github.com/polygon-io/issues/issues/311). Announced splits are among them, and count at once: who wants prices as they

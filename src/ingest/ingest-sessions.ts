@@ -85,7 +85,8 @@ export async function ingestSessions(
   const planned = planSessions(window, survey, { correctable, force });
   const isBulk = planned.filter(({ absent }) => absent === undefined).length >= BULK_SESSIONS;
   const { sink, watermarks } = options;
-  const landing = openLanding(store, { source: source.name, sink, watermarks, missing, now, signal });
+  const { lastBars: known } = survey;
+  const landing = openLanding(store, { source: source.name, sink, watermarks, known, missing, now, signal });
   const counts = {
     sessionsFetched: 0,
     sessionsRestored: 0,
@@ -158,6 +159,7 @@ export async function ingestSessions(
     }
   }
   await landWaiting();
+  await landing.finish();
   const [first, last] = [window[0], window.at(-1)];
   return {
     firstDate: first === undefined ? null : formatSession(first),

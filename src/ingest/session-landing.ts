@@ -15,6 +15,8 @@ export interface LandingOptions {
   readonly source: string;
   readonly sink: BarSink | undefined;
   readonly watermarks: WatermarkStore;
+  /** The last session of which bronze has a symbol's bar, as far as is known. */
+  readonly known: ReadonlyMap<string, number>;
   readonly missing: MissingLog;
   readonly now: () => number;
   readonly signal: AbortSignal | undefined;
@@ -30,15 +32,18 @@ export interface DatabaseFailure {
 export interface SessionLanding {
   /** @param bring writes the bars of all these answers to bronze */
   land(answers: readonly SessionAnswer[], bring: () => Promise<Landing>): Promise<void>;
+  /** Brings the watermarks up to what is in bronze: also to what a run before brought there and did not tell. */
+  finish(): Promise<void>;
   readonly counts: { stored: number; unchanged: number };
   readonly databaseFailures: DatabaseFailure[];
 }
 
 export function openLanding(
   store: ObjectStore,
-  { source, sink, watermarks, missing, now, signal }: LandingOptions,
+  { source, sink, watermarks, known, missing, now, signal }: LandingOptions,
 ): SessionLanding {
   const run = randomUUID();
+  const lastBars = new Map(known);
   const counts = { stored: 0, unchanged: 0 };
   const databaseFailures: DatabaseFailure[] = [];
 
@@ -50,6 +55,15 @@ export function openLanding(
     } catch (error) {
       signal?.throwIfAborted();
       databaseFailures.push({ date: formatSession(session), message: messageOf(error) });
+    }
+  };
+
+  const advance = (answers: readonly SessionAnswer[], failed: readonly FailedSymbol[]): void => {
+    const lost = new Set(failed.map(({ symbol }) => symbol));
+    for (const { news } of answers) {
+      for (const symbol of news?.symbols ?? []) {
+        if (!lost.has(symbol)) lastBars.set(symbol, Math.max(news!.session, lastBars.get(symbol) ?? -1));
+      }
     }
   };
 
@@ -69,8 +83,13 @@ export function openLanding(
       const landed = answers.map((answer) => ({ source, ...landedOf(answer, failed) }));
       const contested = await commitSessions(store, run, landed, { claimed, now, signal });
       for (const session of contested) missing.add(missingSession(session, metAnotherRun(session)));
-      await watermarks.advance(marksOf(answers, failed), { signal });
+      advance(answers, failed);
     },
+    finish: () =>
+      watermarks.advance(
+        [...lastBars].map(([symbol, session]) => markOf(symbol, session)),
+        { signal },
+      ),
   };
 }
 
@@ -83,14 +102,8 @@ function landedOf(
   return { session, digest, rows, missing: [...new Set([...missing, ...lost])] };
 }
 
-/** The last session of every symbol that is in bronze now. */
-function marksOf(answers: readonly SessionAnswer[], failed: readonly FailedSymbol[]): Watermark[] {
-  const lost = new Set(failed.map(({ symbol }) => symbol));
-  const last = new Map<string, number>();
-  for (const { news } of answers) {
-    for (const symbol of news?.symbols ?? []) if (!lost.has(symbol)) last.set(symbol, news!.session);
-  }
-  return [...last].map(([symbol, lastSession]) => ({ symbol, lastSession, checkedFrom: -1, checkedThrough: -1 }));
+function markOf(symbol: string, lastSession: number): Watermark {
+  return { symbol, lastSession, checkedFrom: -1, checkedThrough: -1 };
 }
 
 function metAnotherRun(session: number): BatchLayerError {

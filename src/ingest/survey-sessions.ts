@@ -11,7 +11,10 @@ import { type BronzeIndex, createBarFinder } from './bar-finder.ts';
 import type { KnownSessions } from './plan-sessions.ts';
 
 /** What the lake has, as far as it matters to which sessions to fetch. */
-export interface Survey extends KnownSessions, BronzeIndex {}
+export interface Survey extends KnownSessions, BronzeIndex {
+  /** Of sessions that have landed: the last one of which bronze has a symbol's bar. */
+  readonly lastBars: ReadonlyMap<string, number>;
+}
 
 const CONCURRENT_READS = 4;
 
@@ -20,6 +23,7 @@ export const NOTHING_KNOWN: Survey = {
   ledger: new Map(),
   stored: new Map(),
   gone: new Map(),
+  lastBars: new Map(),
   files: new Map(),
   manifest: { entries: new Map(), etag: undefined },
   recent: { bars: allocateBars(0), symbols: new Map(), etag: undefined },
@@ -41,23 +45,28 @@ export async function surveySessions(store: ObjectStore, window: readonly number
   ]);
   const hasBar = createBarFinder({ files, manifest, recent });
   const gone = new Map<number, readonly string[]>();
+  const lastBars = new Map<string, number>();
   const unreadable = new Set<number>();
   const findGone = async (session: number): Promise<void> => {
     const entry = ledger.get(session);
     if (!isLanded(entry)) return;
     const symbols = await readSymbols(store, session, entry.digest, call);
     // An answer that cannot be read tells nothing: the session is asked for again, as if it had not landed.
-    if (symbols === undefined) unreadable.add(session);
-    else
-      gone.set(
-        session,
-        symbols.filter((symbol) => !hasBar(symbol, session)),
-      );
+    if (symbols === undefined) {
+      unreadable.add(session);
+      return;
+    }
+    const absent: string[] = [];
+    for (const symbol of symbols) {
+      if (!hasBar(symbol, session)) absent.push(symbol);
+      else if (session > (lastBars.get(symbol) ?? -1)) lastBars.set(symbol, session);
+    }
+    gone.set(session, absent);
   };
   await mapAll(window, findGone, { concurrency: CONCURRENT_READS, signal: call.signal });
   const readable = new Map([...ledger].filter(([session]) => !unreadable.has(session)));
   for (const session of unreadable) stored.delete(session);
-  return { ledger: readable, stored, gone, files, manifest, recent };
+  return { ledger: readable, stored, gone, lastBars, files, manifest, recent };
 }
 
 async function readSymbols(

@@ -72,9 +72,9 @@ export function findRenames({ ended, fresh, known, active }: RenameInput): Reado
     const left = groupBy(ended, keyOf);
     const found = groupBy(fresh, keyOf);
     const [before, now] = isShared ? [groupBy(known, keyOf), groupBy(active, keyOf)] : [left, found];
-    for (const [key, [row, ...others]] of left) {
-      const [ticker, ...more] = found.get(key) ?? [];
-      if (key === '' || !row || !ticker || others.length > 0 || more.length > 0) continue;
+    for (const [key, [row]] of left) {
+      const [ticker] = found.get(key) ?? [];
+      if (key === '' || !row || !ticker) continue;
       if (before.get(key)!.length > 1 || now.get(key)!.length > 1) continue;
       if (renames.has(row.symbol) || taken.has(ticker) || !isSameSecurity(row, ticker)) continue;
       renames.set(row.symbol, ticker);

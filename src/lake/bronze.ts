@@ -27,6 +27,9 @@ export const BRONZE_SCHEMA: TableSchema = [
   { name: 'trades', type: 'int32', nullable: true },
 ];
 
+/** What a file of bronze says of its prices: they are not adjusted for splits. A lake has no others. */
+export const RAW_PRICES: FileMetadata = { prices: 'raw' };
+
 /** One symbol's bars as a bronze table; arrays are shared. */
 export function barsToColumns(symbol: string, bars: Bars): Columns {
   const { length } = bars.session;
@@ -60,7 +63,8 @@ export function encodeBars(
   bars: Bars,
   options: { readonly codec?: Codec | undefined; readonly metadata?: FileMetadata } = {},
 ): { readonly bytes: Uint8Array; readonly digest: string } {
-  const { bytes, digest } = encodeTable(BRONZE_SCHEMA, barsToColumns(symbol, bars), options);
+  const metadata = { ...options.metadata, ...RAW_PRICES };
+  const { bytes, digest } = encodeTable(BRONZE_SCHEMA, barsToColumns(symbol, bars), { ...options, metadata });
   return { bytes, digest: digest.digest };
 }
 
@@ -90,6 +94,7 @@ export async function readBarsFile(
 /** {@link readBarsFile} of a file that is in memory; `place` names it. */
 export function decodeBars(body: Uint8Array, symbol: string, place: string): Omit<BarsFile, 'etag'> {
   const { columns, digest, metadata } = decodeTable(BRONZE_SCHEMA, body, place);
+  checkPrices(metadata, place);
   return { bars: checkedBars(columns, symbol, place), digest, metadata };
 }
 
@@ -101,8 +106,15 @@ export function readBarsViews<T>(
   read: (file: Pick<BarsFile, 'bars' | 'metadata'>) => T,
 ): T {
   return decodeViews(BRONZE_SCHEMA, body, place, (columns, metadata) => {
+    checkPrices(metadata, place);
     return read({ bars: checkedBars(columns, symbol, place), metadata });
   });
+}
+
+/** @throws BatchLayerError `CorruptObject` for a file of other prices than a lake has */
+export function checkPrices({ prices = 'raw' }: FileMetadata, place: string): void {
+  if (prices === 'raw') return;
+  throw new BatchLayerError('CorruptObject', `${place}: has ${prices.slice(0, 40)} prices: expected raw ones`);
 }
 
 function checkedBars(columns: Columns, symbol: string, place: string): Bars {

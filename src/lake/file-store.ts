@@ -3,9 +3,11 @@ import {
   closeSync,
   constants,
   fstatSync,
+  fsync as fsyncCallback,
   futimesSync,
   linkSync,
   open as openCallback,
+  openSync,
   read as readCallback,
   readdirSync,
   statSync,
@@ -38,6 +40,7 @@ const CONTROL = '.batch-layer';
 // What may wait for a disk is asynchronous. What only touches names, or memory of the system, is not: there a promise
 // takes ten times as long as the call (bench/NOTES.md), and a job makes tens of thousands of them.
 const [openFile, readFile, writeFile] = [promisify(openCallback), promisify(readCallback), promisify(writeCallback)];
+const syncFile = promisify(fsyncCallback);
 
 /**
  * A store of plain files below `root`: keys are paths.
@@ -84,7 +87,7 @@ export function fileStore(root: string): ObjectStore {
     }
   }
 
-  async function stageDerived(body: Uint8Array): Promise<string> {
+  async function stageBody(body: Uint8Array, { isDerived }: PutCall): Promise<string> {
     await prepare();
     const path = `${base}/${CONTROL}/staged/${name}-${++staged}`;
     const file = await openFile(path, 'wx');
@@ -92,6 +95,7 @@ export function fileStore(root: string): ObjectStore {
       for (let done = 0; done < body.length; ) done += (await writeFile(file, body, done)).bytesWritten;
       const now = microseconds();
       futimesSync(file, now, now);
+      if (!isDerived) await syncFile(file);
       return path;
     } catch (error) {
       unlinkSync(path);
@@ -158,7 +162,7 @@ export function fileStore(root: string): ObjectStore {
       return { key, size: Number(stats.size), etag: etagOf(stats) };
     },
     async put(key, body, call = {}) {
-      return putStaged(key, call, () => (call.isDerived ? stageDerived(body) : stage(toAsync(body), call)));
+      return putStaged(key, call, () => stageBody(body, call));
     },
     putStream: (key, chunks, call = {}) => putStaged(key, call, () => stage(chunks, call)),
     async delete(key, { ifMatch, signal } = {}) {
@@ -179,10 +183,6 @@ export function fileStore(root: string): ObjectStore {
     },
   };
   return store;
-}
-
-async function* toAsync(body: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield body;
 }
 
 async function* walk(base: string, folder: string, prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
@@ -293,8 +293,8 @@ async function inFolder(path: string, work: () => void | Promise<void>, { isDeri
 }
 
 async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r');
-  await folder.sync().finally(() => folder.close());
+  const folder = openSync(path, 'r');
+  await syncFile(folder).finally(() => closeSync(folder));
 }
 
 function statOrNone(path: string): BigIntStats | undefined {

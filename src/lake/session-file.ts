@@ -2,7 +2,7 @@ import type { Bars } from '../bars.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { formatSession } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
-import { BRONZE_SCHEMA, columnsToBars } from './bronze.ts';
+import { BRONZE_SCHEMA, checkPrices, columnsToBars, RAW_PRICES } from './bronze.ts';
 import {
   type Columns,
   type ColumnValues,
@@ -35,7 +35,7 @@ export interface SessionFile extends SessionBars {
 /** An answer as a file, and the digest of its bars, which names it. */
 export function encodeSession(answer: SessionFile): { readonly bytes: Uint8Array; readonly digest: string } {
   const { bytes, digest } = encodeTable(BRONZE_SCHEMA, toColumns(answer), {
-    metadata: { missing: answer.missing.join() },
+    metadata: { missing: answer.missing.join(), ...RAW_PRICES },
   });
   return { bytes, digest: digest.digest };
 }
@@ -80,6 +80,7 @@ export async function readSessionFile(
       `${key}: is not the bars of ${formatSession(session)}, by symbol, of this digest; delete it and fetch the session again`,
     );
   }
+  checkPrices(metadata, key);
   const missing = metadata.missing ? metadata.missing.split(',') : [];
   return { session, symbols, bars: columnsToBars(columns), missing };
 }

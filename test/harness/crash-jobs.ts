@@ -6,6 +6,7 @@ import { resample } from '../../src/resample/resample.ts';
 import { sessionFrom } from '../../src/session.ts';
 import { barsOf } from './bar-values.ts';
 import { contentEtags } from './content-etags.ts';
+import { fetchDays, valueSource } from './fetch-jobs.ts';
 import { HARNESS_INTERVALS, JOBS } from './jobs.ts';
 import type { Run } from './runner.ts';
 import { RETENTION_DAYS } from './world.ts';
@@ -20,6 +21,7 @@ export interface CrashJob {
 export const TODAY = sessionFrom('2024-11-04');
 export const NOW = Date.parse('2024-11-04T20:00:00Z');
 export const SYMBOLS = ['BRK', 'BRK.B'];
+const DAY_MS = 86_400_000;
 const options = { now: () => NOW, retentionDays: RETENTION_DAYS };
 /** Nothing is old enough to be deleted. */
 export const KEEP_ALL = { ...options, retentionDays: 100_000 };
@@ -103,6 +105,38 @@ export const CRASH_JOBS: readonly CrashJob[] = [
       await consolidate(store, KEEP_ALL);
     },
     run: ({ store, signal }) => resample(store, { intervals: [3], forceFull: true, signal }),
+  },
+  {
+    // Two sessions are new, and the one before has another bar by now; one symbol was consolidated in between.
+    name: 'fetch a day',
+    async prepare(store) {
+      await fetchDays(
+        store,
+        valueSource(SYMBOLS, () => 1),
+        { backfillDays: 6, now: NOW - 4 * DAY_MS },
+      );
+      await consolidate(store, { ...KEEP_ALL, symbols: ['BRK'] });
+    },
+    run: ({ store, signal }) =>
+      fetchDays(
+        store,
+        valueSource(SYMBOLS, (session) => (session < TODAY - 5 ? 1 : 2)),
+        {
+          backfillDays: 6,
+          now: NOW,
+          signal,
+        },
+      ),
+  },
+  {
+    name: 'fetch many days',
+    prepare: prepareCorrections,
+    run: ({ store, signal }) =>
+      fetchDays(
+        store,
+        valueSource(SYMBOLS, () => 4),
+        { backfillDays: 8, now: NOW, signal },
+      ),
   },
   {
     name: 'a day: ingest, consolidate, resample',

@@ -1,7 +1,10 @@
 import { sliceBars } from '../../src/bars.ts';
+import { SESSIONS_PREFIX } from '../../src/lake/keys.ts';
 import { readManifest } from '../../src/lake/manifest.ts';
 import { readRecentBars } from '../../src/lake/recent-bars.ts';
+import { readSessionLedger } from '../../src/lake/session-ledger.ts';
 import type { ObjectStore } from '../../src/lake/store.ts';
+import { lakeWatermarks } from '../../src/lake/watermarks.ts';
 import { keysOf, readBronze, rowsOf, silverDigests } from '../support/lake-reader.ts';
 import { type CrashJob, NOW, restore, type Snapshot, SYMBOLS, TODAY, takeSnapshot } from './crash-jobs.ts';
 import { type Fault, type FaultPlan, faultAt } from './fault.ts';
@@ -113,8 +116,14 @@ async function describeLake(store: ObjectStore): Promise<string> {
       return [symbol, rows, digest, appendedTo, firstSession, lastSession];
     },
   );
-  const recent = await describeRecent(store);
-  return JSON.stringify([bronze, manifest, recent, await keysOf(store, 'bronze/'), await silverDigests(store)]);
+  const keys = [...(await keysOf(store, 'bronze/')), ...(await keysOf(store, SESSIONS_PREFIX))];
+  const progress = await describeProgress(store);
+  return JSON.stringify([bronze, manifest, await describeRecent(store), keys, progress, await silverDigests(store)]);
+}
+
+async function describeProgress(store: ObjectStore) {
+  const ledger = [...(await readSessionLedger(store)).values()].map(({ updatedAt: _, ...entry }) => entry);
+  return [ledger, [...(await lakeWatermarks(store).read()).values()]];
 }
 
 async function describeRecent(store: ObjectStore) {

@@ -1,4 +1,11 @@
-import { MANIFEST_KEY, RECENT_BARS_KEY } from '../../src/lake/keys.ts';
+import { BRONZE_SCHEMA } from '../../src/lake/bronze.ts';
+import {
+  MANIFEST_KEY,
+  RECENT_BARS_KEY,
+  SESSION_LEDGER_KEY,
+  SESSIONS_PREFIX,
+  WATERMARKS_KEY,
+} from '../../src/lake/keys.ts';
 import { MANIFEST_SCHEMA } from '../../src/lake/manifest.ts';
 import { decodeTable } from '../../src/lake/parquet-decode.ts';
 import { RECENT_BARS_SCHEMA } from '../../src/lake/recent-bars.ts';
@@ -6,6 +13,7 @@ import { SILVER_SCHEMA } from '../../src/lake/silver.ts';
 import { type ObjectStore, orNone } from '../../src/lake/store.ts';
 import { CLEANUP_SCHEMA } from '../../src/lake/vacuum.ts';
 import { bronzeRules, type RulesOptions, type Writer } from './bronze-rules.ts';
+import { fetchRules } from './fetch-rules.ts';
 import { silverRules } from './silver-rules.ts';
 
 /** Looks at every change of the storage, at the moment it happens. */
@@ -20,6 +28,7 @@ export interface Witness {
 export function createWitness(store: ObjectStore, options: RulesOptions): Witness {
   const { report } = options;
   const [bronze, silver] = [bronzeRules(store, options), silverRules(store, report)];
+  const fetch = fetchRules(store, report);
 
   async function checkPut(writer: Writer, key: string, body: Uint8Array): Promise<void> {
     try {
@@ -29,7 +38,10 @@ export function createWitness(store: ObjectStore, options: RulesOptions): Witnes
       else if (key.endsWith('checkpoint.json')) await silver.checkCheckpoint(writer, key, body);
       else if (key.startsWith('silver/')) {
         await silver.checkMonth(writer, key, decodeTable(SILVER_SCHEMA, body, key).metadata);
-      } else decodeTable(CLEANUP_SCHEMA, body, key);
+      } else if (key === WATERMARKS_KEY) await fetch.checkWatermarks(body);
+      else if (key === SESSION_LEDGER_KEY) await fetch.checkLedger(body);
+      else if (key.startsWith(SESSIONS_PREFIX)) decodeTable(BRONZE_SCHEMA, body, key);
+      else decodeTable(CLEANUP_SCHEMA, body, key);
     } catch (error) {
       report(`I9 ${key}: ${error}`);
     }

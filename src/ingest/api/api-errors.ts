@@ -31,12 +31,17 @@ export interface Refusal {
 
 const MAX_TEXT = 300;
 const NOT_YET = /before (the )?end of (the )?day/i;
-const CERTIFICATE = /CERT|SELF_SIGNED|^UNABLE_TO_|^ERR_TLS_/;
+const CERTIFICATE = /CERT|SELF_SIGNED|^UNABLE_TO_/;
 const NETWORK =
-  /^(E(?!RR_)[A-Z0-9_]+|HPE_[A-Z_]+|UND_ERR_(?!INVALID_|NOT_SUPPORTED)[A-Z_]+|ERR_(STREAM|SOCKET|SSL)_[A-Z_]+)$/;
+  /^(E(?!RR_)[A-Z0-9_]+|HPE_[A-Z_]+|HTTPParserError|UND_ERR_(?!INVALID_|NOT_SUPPORTED)[A-Z_]+|ERR_(STREAM|SOCKET|SSL|TLS)_[A-Z0-9_]+)$/;
 
 /** Statuses inside an answer, by the HTTP status they should have come with. */
-const HTTP_STATUS: Readonly<Record<string, number>> = { OK: 200, DELAYED: 200, NOT_AUTHORIZED: 403, NOT_FOUND: 404 };
+const HTTP_STATUS: ReadonlyMap<string, number> = new Map([
+  ['OK', 200],
+  ['DELAYED', 200],
+  ['NOT_AUTHORIZED', 403],
+  ['NOT_FOUND', 404],
+]);
 
 /**
  * The HTTP status that an answer with HTTP status 200 should have had: there may be an error inside. 500 stands for a failure
@@ -44,7 +49,7 @@ const HTTP_STATUS: Readonly<Record<string, number>> = { OK: 200, DELAYED: 200, N
  */
 export function statusInside(answer: unknown): number {
   const { status } = fieldsOf(answer);
-  return typeof status === 'string' ? (HTTP_STATUS[status] ?? 500) : 200;
+  return typeof status === 'string' ? (HTTP_STATUS.get(status) ?? 500) : 200;
 }
 
 /**
@@ -77,8 +82,8 @@ export function refusalError(place: string, { status, said, retryAfterMs }: Refu
  */
 export function networkError(place: string, error: unknown): unknown {
   if (error instanceof BatchLayerError || !(error instanceof Error)) return error;
-  const { code } = error as NodeJS.ErrnoException;
-  if (typeof code !== 'string') return error;
+  // The parser's have a code in some cases only.
+  const { code = error.name } = error as NodeJS.ErrnoException;
   const found = oneLine(`${code} ${messageOf(error)}`.trim(), '');
   if (CERTIFICATE.test(code)) {
     return new BatchLayerError(
@@ -117,9 +122,10 @@ function fieldsOf(answer: unknown): Readonly<Record<string, unknown>> {
 
 function oneLine(text: string, secret: string): string {
   const hidden = secret === '' ? text : text.replaceAll(secret, '[API key]');
-  return hidden
+  const line = hidden
     .slice(0, 10 * MAX_TEXT)
     .replaceAll(/[\p{C}\p{Z}]+/gu, ' ')
-    .trim()
-    .slice(0, MAX_TEXT);
+    .trim();
+  // A character may have been cut in two.
+  return line.slice(0, MAX_TEXT).replace(/\p{Surrogate}$/u, '');
 }

@@ -52,6 +52,7 @@ export function openConnection(
   // The time of an attempt is kept by who makes it.
   const pool = new Pool(origin, {
     connect: trackSockets(connecting, Math.min(attemptTimeoutMs, MAX_CONNECT_MS)),
+    allowH2: false,
     headersTimeout: 0,
     bodyTimeout: 0,
   });
@@ -84,8 +85,7 @@ export function openConnection(
       const maxBytes = status === 200 ? MAX_BODY_BYTES : MAX_ERROR_BYTES;
       try {
         const body = await readBytes(answer.body, maxBytes, place);
-        const decoding = decodeBody(body, answer.headers['content-encoding'], maxBytes, place);
-        const text = await untilAborted(decoding, signal);
+        const text = await decodeBody(body, answer.headers['content-encoding'], maxBytes, place);
         return { status, headers: answer.headers, text };
       } catch (error) {
         // The status of an error says enough by itself, but for a 403, which may be one for today only.
@@ -123,11 +123,10 @@ async function decodeBody(
   maxBytes: number,
   place: string,
 ): Promise<string> {
-  if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity') {
-    throw damaged(place, 'is in an encoding that was not asked for');
-  }
+  const isPacked = /^(x-)?gzip$/i.test(String(encoding));
+  if (!isPacked && encoding) throw damaged(place, 'is in an encoding that was not asked for');
   try {
-    const unpacked = encoding === 'gzip' ? await unzip(body, { maxOutputLength: maxBytes }) : body;
+    const unpacked = isPacked ? await unzip(body, { maxOutputLength: maxBytes }) : body;
     return new TextDecoder('utf-8', { fatal: true }).decode(unpacked);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(place, maxBytes);

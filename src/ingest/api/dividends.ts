@@ -29,12 +29,12 @@ const DIVIDEND = z
     ticker: actionSymbol,
     ex_dividend_date: actionDay,
     cash_amount: z.number().min(0).nullish(),
-    currency: lenientText.optional(),
-    declaration_date: lenientDay.optional(),
-    record_date: lenientDay.optional(),
-    pay_date: lenientDay.optional(),
-    frequency: lenientCount.optional(),
-    distribution_type: lenientText.optional(),
+    currency: lenientText,
+    declaration_date: lenientDay,
+    record_date: lenientDay,
+    pay_date: lenientDay,
+    frequency: lenientCount,
+    distribution_type: lenientText,
   })
   .transform(
     ({ ticker, ...dividend }): ReferenceRow => ({
@@ -42,12 +42,10 @@ const DIVIDEND = z
       symbol: ticker,
       // −0 and 0 are one amount but not one digest.
       cash_amount: (dividend.cash_amount ?? Number.NaN) + 0,
-      currency: dividend.currency ?? '',
       declaration_date: dividend.declaration_date ?? -1,
       record_date: dividend.record_date ?? -1,
       pay_date: dividend.pay_date ?? -1,
       frequency: dividend.frequency ?? -1,
-      distribution_type: dividend.distribution_type ?? '',
     }),
   );
 

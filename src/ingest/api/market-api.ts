@@ -99,14 +99,13 @@ export function openMarketApi({
   let [calls, retries] = [0, 0];
 
   async function sendOnce(target: string, place: string, attempt: number, signal: AbortSignal): Promise<HttpAnswer> {
-    const onHead = await limiter.acquire({ signal });
+    const answered = await limiter.acquire({ signal });
     try {
-      signal.throwIfAborted();
       calls++;
       if (attempt > 1) retries++;
       const lateError = () => new BatchLayerError('Unavailable', `${place}: no answer within ${attemptTimeoutMs} ms`);
       const send = (timed: AbortSignal): Promise<HttpAnswer> =>
-        connection.send(target, { place, signal: timed, onHead });
+        connection.send(target, { place, signal: timed, onHead: answered });
       const answer = await withTimeout(send, { timeoutMs: attemptTimeoutMs, lateError, clock, signal });
       signal.throwIfAborted();
       return answer;
@@ -114,7 +113,7 @@ export function openMarketApi({
       signal.throwIfAborted();
       throw networkError(place, error);
     } finally {
-      onHead();
+      answered();
     }
   }
 
@@ -125,9 +124,8 @@ export function openMarketApi({
       const said = `${status} ${refusalText(answer, apiKey)}`.trim();
       throw refusalError(place, { status: actual, said, retryAfterMs: retryAfterMs(headers, clock.now()) });
     }
-    if (answer === undefined)
-      throw new BatchLayerError('Unavailable', `${place}: the answer is no JSON; try again later`);
-    return answer;
+    if (answer !== undefined) return answer;
+    throw new BatchLayerError('Unavailable', `${place}: the answer is no JSON; try again later`);
   }
 
   async function get<T>(

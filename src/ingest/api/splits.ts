@@ -60,14 +60,13 @@ const SPLIT = z
     execution_date: actionDay,
     split_from: shares,
     split_to: shares,
-    adjustment_type: lenientText.optional(),
-    historical_adjustment_factor: lenientAmount.optional(),
+    adjustment_type: lenientText,
+    historical_adjustment_factor: lenientAmount,
   })
   .transform(
     ({ ticker, ...split }): ReferenceRow => ({
       ...split,
       symbol: ticker,
-      adjustment_type: split.adjustment_type ?? '',
       historical_adjustment_factor: split.historical_adjustment_factor ?? Number.NaN,
     }),
   );
