@@ -2,7 +2,6 @@ import type { Calendar } from '../calendar.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { mapAll } from '../lake/map-all.ts';
 import type { ObjectStore } from '../lake/store.ts';
-import { listSymbol, type SymbolFiles } from '../lake/symbol-files.ts';
 import type { Watermark, WatermarkStore } from '../lake/watermarks.ts';
 import { failedSymbol, type OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
@@ -11,6 +10,7 @@ import { fetchTickerBars } from './api/ticker-bars.ts';
 import { fetchTickerDetails } from './api/ticker-details.ts';
 import type { BarSink } from './bar-source.ts';
 import { openBulkImport } from './bulk-import.ts';
+import { openListing } from './land-sessions.ts';
 import type { MissingLog } from './missing-bars.ts';
 import { putQuarantine } from './quarantine.ts';
 
@@ -27,8 +27,6 @@ export interface IngestHistoriesOptions {
   readonly missing: MissingLog;
   /** Whether an answer that begins later than asked for is looked into, and told. */
   readonly findTruncated: boolean;
-  /** What bronze has; else each symbol is listed by itself. */
-  readonly files?: ReadonlyMap<string, SymbolFiles> | undefined;
   readonly sink?: BarSink | undefined;
   readonly now: () => number;
   readonly onProgress?: OnProgress | undefined;
@@ -61,12 +59,13 @@ export async function ingestHistories(
   store: ObjectStore,
   api: MarketApi,
   ranges: readonly SymbolRange[],
-  { calendar, watermarks, missing, findTruncated, files, sink, now, onProgress, signal }: IngestHistoriesOptions,
+  { calendar, watermarks, missing, findTruncated, sink, now, onProgress, signal }: IngestHistoriesOptions,
 ): Promise<HistoriesResult> {
   const counts = { fetched: 0, stored: 0, unchanged: 0, skipped: 0, quarantined: 0 };
   const [quarantine, withoutBars]: [string[], string[]] = [[], []];
   const databaseFailures: { date: string; message: string }[] = [];
   const bulk = openBulkImport(store, { now, signal });
+  const filesOf = await openListing(store, ranges.length, { signal });
   let marks: Watermark[] = [];
   let done = 0;
 
@@ -79,8 +78,7 @@ export async function ingestHistories(
     const unknownUntil = findTruncated ? await findTruncation(api, calendar, range, first, signal) : undefined;
     if (unknownUntil !== undefined) missing.add(truncated(range, unknownUntil));
     if (bars.session.length > 0) {
-      const listed = files?.get(symbol) ?? (files ? undefined : await listSymbol(store, symbol, { signal }));
-      const outcome = await bulk.add(listed ?? { symbol, data: undefined, daily: [] }, bars);
+      const outcome = await bulk.add(await filesOf(symbol), bars);
       counts[outcome === 'unchanged' ? 'unchanged' : 'stored'] += bars.session.length;
       await writeToDatabase(symbol, bars);
     } else if (unknownUntil === undefined) withoutBars.push(symbol);

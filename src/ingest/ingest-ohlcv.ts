@@ -1,7 +1,6 @@
 import { type Calendar, type CalendarOverride, marketCalendar } from '../calendar.ts';
 import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
 import type { ObjectStore } from '../lake/store.ts';
-import { listFiles } from '../lake/symbol-files.ts';
 import { lakeWatermarks, type WatermarkStore } from '../lake/watermarks.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import type { OnProgress } from '../progress.ts';
@@ -61,9 +60,6 @@ export interface IngestOhlcvResult extends FetchResult {
   readonly corporateActions: CorporateActionsResult | null;
   readonly api: ApiMetrics;
 }
-
-/** So many chosen symbols are listed by themselves; of more, bronze is listed once. */
-const MAX_LISTED_ALONE = 20;
 
 /**
  * Fetches daily bars from the market data API into bronze: the sessions of the last 30 days that it has not, and the last three
@@ -136,7 +132,6 @@ async function ingestMarket(
   const { survey, window, ...sessions } = await ingestSessions(store, source, options);
   const marks = await watermarks.read({ signal });
   const listings = planListings(window, survey, { marks, calendar });
-  // Bronze has changed since it was surveyed: each of these few is listed again.
   const histories = await ingestHistories(store, api, listings.slice(0, MAX_LISTINGS), {
     ...options,
     findTruncated: false,
@@ -179,8 +174,7 @@ async function ingestChosen(
   const ranges = chosen.flatMap((symbol) => {
     return planRange(symbol, window, marks.get(symbol), { correctable, force }) ?? [];
   });
-  const files = ranges.length > MAX_LISTED_ALONE ? await listFiles(store, { signal }) : undefined;
-  const histories = await ingestHistories(store, api, ranges, { ...options, files, findTruncated: true });
+  const histories = await ingestHistories(store, api, ranges, { ...options, findTruncated: true });
   const [first, last] = [window[0], window.at(-1)];
   const none = { sessionsFetched: 0, sessionsRestored: 0, sessionsKnown: 0, sessionsMissing: 0, sessionsEmpty: [] };
   const counts = { fetched: 0, stored: 0, unchanged: 0, skipped: 0, quarantined: 0, quarantine: [] };

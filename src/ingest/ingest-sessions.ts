@@ -86,7 +86,8 @@ export async function ingestSessions(
   const isBulk = planned.filter(({ absent }) => absent === undefined).length >= BULK_SESSIONS;
   const { sink, watermarks } = options;
   const { lastBars: known } = survey;
-  const landing = openLanding(store, { source: source.name, sink, watermarks, known, missing, now, signal });
+  const settled = (session: number) => !correctable.has(session);
+  const landing = openLanding(store, { source: source.name, sink, watermarks, known, settled, missing, now, signal });
   const counts = {
     sessionsFetched: 0,
     sessionsRestored: 0,
@@ -100,7 +101,7 @@ export async function ingestSessions(
 
   const getOne = async (one: PlannedSession): Promise<SessionAnswer | MissingBars> => {
     try {
-      return await getAnswer(store, source, one, { mayBeEmpty: !correctable.has(one.session), signal });
+      return await getAnswer(store, source, one, { mayBeEmpty: settled(one.session), signal });
     } catch (error) {
       signal?.throwIfAborted();
       // Only what is about this session: a wrong key, or a defect, is no matter of sessions.
@@ -135,7 +136,7 @@ export async function ingestSessions(
     const news = answers.map((answer) => answer.news!);
     const total = new Set(news.flatMap(({ symbols }) => symbols)).size;
     const onSymbol = countUp(onProgress, 'land', total);
-    await landing.land(answers, () => landBulk(store, news, { files: survey.files, now, signal, onSymbol }));
+    await landing.land(answers, () => landBulk(store, news, { now, signal, onSymbol }));
   };
 
   let done = 0;
@@ -149,13 +150,13 @@ export async function ingestSessions(
     await countAnswer(answer);
     const { news, planned: one } = answer;
     if (!news) continue;
-    if (isBulk && one.absent === undefined) {
+    if (one.isUncertain || (isBulk && one.absent === undefined)) {
       waiting.push(answer);
       waitingRows += news.symbols.length;
       if (waitingRows >= MAX_WAITING_ROWS) await landWaiting();
     } else {
       const onSymbol = countUp(onProgress, 'land', news.symbols.length);
-      await landing.land([answer], () => landDaily(store, news, { signal, onSymbol }));
+      await landing.land([answer], () => landDaily(store, news, { now, signal, onSymbol }));
     }
   }
   await landWaiting();

@@ -18,6 +18,11 @@ export interface PlannedSession {
   readonly digest: string | undefined;
   /** The last answer is in bronze, but for these symbols; `undefined`: nothing is known to be there. */
   readonly absent: readonly string[] | undefined;
+  /**
+   * Runs have brought bars of it to bronze, and nothing tells which. A daily file with the right bar says little then, as another
+   * one may have been put over it in `data.parquet`: the bars have to be merged there.
+   */
+  readonly isUncertain: boolean;
 }
 
 /**
@@ -36,12 +41,14 @@ export function planSessions(
 ): PlannedSession[] {
   return window.flatMap((session): PlannedSession[] => {
     const entry = ledger.get(session);
-    if (force) return [{ session, action: 'fetch', digest: undefined, absent: undefined }];
+    const anew = { session, digest: undefined, absent: undefined };
+    if (force) return [{ ...anew, action: 'fetch', isUncertain: true }];
     if (!isLanded(entry)) {
       const [digest, ...others] = stored.get(session) ?? [];
       const isKnown = digest !== undefined && others.length === 0 && !correctable.has(session);
+      const isUncertain = entry !== undefined;
       return [
-        { session, action: isKnown ? 'restore' : 'fetch', digest: isKnown ? digest : undefined, absent: undefined },
+        isKnown ? { ...anew, action: 'restore', digest, isUncertain } : { ...anew, action: 'fetch', isUncertain },
       ];
     }
     return planLanded(entry, gone.get(session) ?? [], correctable.has(session));
@@ -54,6 +61,7 @@ function planLanded(
   isCorrectable: boolean,
 ): PlannedSession[] {
   const absent = [...new Set([...missing, ...gone])];
-  if (isCorrectable || missing.length > 0) return [{ session, action: 'fetch', digest, absent }];
-  return absent.length > 0 ? [{ session, action: 'restore', digest, absent }] : [];
+  const known = { session, digest, absent, isUncertain: false };
+  if (isCorrectable || missing.length > 0) return [{ ...known, action: 'fetch' }];
+  return absent.length > 0 ? [{ ...known, action: 'restore' }] : [];
 }

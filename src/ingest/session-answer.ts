@@ -1,6 +1,13 @@
-import { allocateBars, copyBar, sameBar } from '../bars.ts';
+import { sameBar } from '../bars.ts';
 import { hasCode } from '../errors.ts';
-import { encodeSession, putSessionFile, readSessionFile, type SessionBars } from '../lake/session-file.ts';
+import {
+  encodeSession,
+  filterSession,
+  pickSymbols,
+  putSessionFile,
+  readSessionFile,
+  type SessionBars,
+} from '../lake/session-file.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
 import type { BarSource } from './bar-source.ts';
 import type { PlannedSession } from './plan-sessions.ts';
@@ -51,7 +58,7 @@ async function restore(
   const { session, digest, absent } = planned;
   try {
     const file = await readSessionFile(store, session, digest!, call);
-    const news = absent === undefined ? file : pick(file, new Set(absent));
+    const news = absent === undefined ? file : pickSymbols(file, new Set(absent));
     return { planned, fetched: undefined, digest: digest!, rows: file.symbols.length, missing: file.missing, news };
   } catch (error) {
     if (!hasCode(error, 'NotFound', 'CorruptObject')) throw error;
@@ -62,22 +69,8 @@ async function restore(
 /** The bars of a session that an earlier answer has not, or has otherwise, and those of the symbols given. */
 export function differences(session: SessionBars, before: SessionBars, absent: ReadonlySet<string>): SessionBars {
   const places = new Map(before.symbols.map((symbol, i) => [symbol, i]));
-  return filterRows(session, (symbol, i) => {
+  return filterSession(session, (symbol, i) => {
     const at = places.get(symbol);
     return at === undefined || absent.has(symbol) || !sameBar(session.bars, i, before.bars, at);
   });
-}
-
-function pick(session: SessionBars, symbols: ReadonlySet<string>): SessionBars {
-  return filterRows(session, (symbol) => symbols.has(symbol));
-}
-
-function filterRows(
-  { session, symbols, bars }: SessionBars,
-  isKept: (symbol: string, i: number) => boolean,
-): SessionBars {
-  const kept = symbols.flatMap((symbol, i) => (isKept(symbol, i) ? [i] : []));
-  const picked = allocateBars(kept.length, { vwap: true, trades: true });
-  for (const [at, i] of kept.entries()) copyBar(bars, i, picked, at);
-  return { session, symbols: kept.map((i) => symbols[i]!), bars: picked };
 }

@@ -17,6 +17,8 @@ export interface LandingOptions {
   readonly watermarks: WatermarkStore;
   /** The last session of which bronze has a symbol's bar, as far as is known. */
   readonly known: ReadonlyMap<string, number>;
+  /** Whether the bars of a session are no longer corrected. */
+  readonly settled: (session: number) => boolean;
   readonly missing: MissingLog;
   readonly now: () => number;
   readonly signal: AbortSignal | undefined;
@@ -40,7 +42,7 @@ export interface SessionLanding {
 
 export function openLanding(
   store: ObjectStore,
-  { source, sink, watermarks, known, missing, now, signal }: LandingOptions,
+  { source, sink, watermarks, known, settled, missing, now, signal }: LandingOptions,
 ): SessionLanding {
   const run = randomUUID();
   const lastBars = new Map(known);
@@ -81,7 +83,7 @@ export function openLanding(
       for (const answer of answers) await writeToDatabase(answer);
       // Commit point: from here on these bars are not asked for again.
       const landed = answers.map((answer) => ({ source, ...landedOf(answer, failed) }));
-      const contested = await commitSessions(store, run, landed, { claimed, now, signal });
+      const contested = await commitSessions(store, run, landed, { claimed, settled, now, signal });
       for (const session of contested) missing.add(missingSession(session, metAnotherRun(session)));
       advance(answers, failed);
     },

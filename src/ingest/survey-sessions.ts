@@ -1,7 +1,7 @@
 import { allocateBars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
 import { readManifest } from '../lake/manifest.ts';
-import { mapAll } from '../lake/map-all.ts';
+import { mapAll, settleAll } from '../lake/map-all.ts';
 import { readRecentBars } from '../lake/recent-bars.ts';
 import { listSessionFiles, readSessionFile } from '../lake/session-file.ts';
 import { isLanded, readSessionLedger } from '../lake/session-ledger.ts';
@@ -36,7 +36,7 @@ export const NOTHING_KNOWN: Survey = {
  */
 export async function surveySessions(store: ObjectStore, window: readonly number[], call: StoreCall): Promise<Survey> {
   const [from, to] = [window[0]!, window.at(-1)!];
-  const [ledger, stored, manifest, recent, files] = await Promise.all([
+  const [ledger, stored, manifest, recent, files] = await settleAll([
     readSessionLedger(store, call),
     listSessionFiles(store, { from, to, ...call }),
     readManifest(store, call),
@@ -64,9 +64,12 @@ export async function surveySessions(store: ObjectStore, window: readonly number
     gone.set(session, absent);
   };
   await mapAll(window, findGone, { concurrency: CONCURRENT_READS, signal: call.signal });
-  const readable = new Map([...ledger].filter(([session]) => !unreadable.has(session)));
-  for (const session of unreadable) stored.delete(session);
-  return { ledger: readable, stored, gone, lastBars, files, manifest, recent };
+  const known = new Map(ledger);
+  for (const session of unreadable) {
+    known.set(session, { ...ledger.get(session)!, digest: '' });
+    stored.delete(session);
+  }
+  return { ledger: known, stored, gone, lastBars, files, manifest, recent };
 }
 
 async function readSymbols(

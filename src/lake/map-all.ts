@@ -35,3 +35,13 @@ export async function mapAll<T, R>(
   if (failure) throw failure.error;
   return results;
 }
+
+/** As `Promise.all`, but rejected only when all of them have ended. */
+export async function settleAll<T extends readonly unknown[]>(
+  promises: {
+    readonly [K in keyof T]: Promise<T[K]>;
+  },
+): Promise<T> {
+  await Promise.allSettled(promises);
+  return (await Promise.all(promises)) as unknown as T;
+}

@@ -1,4 +1,4 @@
-import type { Bars } from '../bars.ts';
+import { allocateBars, type Bars, copyBar } from '../bars.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { formatSession } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
@@ -99,6 +99,22 @@ export async function listSessionFiles(
     found.set(parsed.session, [...(found.get(parsed.session) ?? []), parsed.digest]);
   }
   return found;
+}
+
+/** The bars of a session that are asked for. */
+export function filterSession(
+  { session, symbols, bars }: SessionBars,
+  isKept: (symbol: string, i: number) => boolean,
+): SessionBars {
+  const kept = symbols.flatMap((symbol, i) => (isKept(symbol, i) ? [i] : []));
+  const picked = allocateBars(kept.length, { vwap: true, trades: true });
+  for (const [at, i] of kept.entries()) copyBar(bars, i, picked, at);
+  return { session, symbols: kept.map((i) => symbols[i]!), bars: picked };
+}
+
+/** The bars of some symbols. */
+export function pickSymbols(session: SessionBars, symbols: ReadonlySet<string>): SessionBars {
+  return filterSession(session, (symbol) => symbols.has(symbol));
 }
 
 function toColumns({ symbols, bars }: SessionBars): Columns {

@@ -13,6 +13,7 @@ export const SESSION_LEDGER_SCHEMA: TableSchema = [
   { name: 'rows', type: 'int32' },
   { name: 'missing', type: 'utf8' },
   { name: 'landing', type: 'utf8' },
+  { name: 'commits', type: 'int32' },
   { name: 'last_updated', type: 'timestamp' },
 ];
 
@@ -26,8 +27,10 @@ export interface LedgerEntry {
   readonly rows: number;
   /** Symbols whose bar could not be stored, or was none. */
   readonly missing: readonly string[];
-  /** Runs that are bringing bars of the session into bronze, or died over it. */
+  /** Runs that are bringing bars of the session into bronze, or died over it, and since when: `name@milliseconds`. */
   readonly landing: readonly string[];
+  /** How often a run has told that its bars are there. */
+  readonly commits: number;
   /** Milliseconds since 1970-01-01. */
   readonly updatedAt: number;
 }
@@ -35,9 +38,19 @@ export interface LedgerEntry {
 export type SessionLedger = ReadonlyMap<number, LedgerEntry>;
 
 /** What a run has brought into bronze. */
-export type Landed = Omit<LedgerEntry, 'landing' | 'updatedAt'>;
+export type Landed = Omit<LedgerEntry, 'landing' | 'commits' | 'updatedAt'>;
 
+const UNKNOWN: Omit<LedgerEntry, 'session' | 'updatedAt'> = {
+  source: '',
+  digest: '',
+  rows: 0,
+  missing: [],
+  landing: [],
+  commits: 0,
+};
 const MAX_ATTEMPTS = 20;
+/** No run takes longer from a claim to its last write. */
+const CLAIM_MS = 3_600_000;
 
 /** Reads the ledger; one that is missing or damaged is empty: what it does not tell of is compared bar by bar. */
 export async function readSessionLedger(store: ObjectStore, call?: StoreCall): Promise<SessionLedger> {
@@ -48,6 +61,7 @@ export async function readSessionLedger(store: ObjectStore, call?: StoreCall): P
  * Tells that a run is about to bring bars of these sessions into bronze: until it has told that they are there, nobody takes
  * the sessions for complete.
  *
+ * @param run a name that no other run has
  * @returns the sessions as they were
  */
 export function claimSessions(
@@ -58,43 +72,68 @@ export function claimSessions(
 ): Promise<SessionLedger> {
   return updateLedger(store, call, (entries) => {
     for (const session of sessions) {
-      const entry = entries.get(session) ?? { session, source: '', digest: '', rows: 0, missing: [], landing: [] };
-      entries.set(session, { ...entry, landing: [...entry.landing, run], updatedAt: now() });
+      const entry = entries.get(session) ?? { session, ...UNKNOWN };
+      entries.set(session, { ...entry, landing: [...entry.landing, claimOf(run, now())], updatedAt: now() });
     }
   });
 }
 
 /**
- * Tells that bars are in bronze. Where another run has begun, or ended, with a session since this one claimed it, nothing
- * tells whose bars are there: the session is to be fetched and compared again.
+ * Tells that bars are in bronze. Where another run has begun with a session since this one claimed it, or has ended, nothing
+ * tells whose bars are there. One that began before may have died, or be about to write an older answer: its claim stays for
+ * an hour, and the session is compared again, unless no other answer is to be expected.
  *
  * @param claimed the sessions as {@link claimSessions} found them
+ * @param settled sessions whose bars are no longer corrected: all runs bring the same
  * @returns the sessions that met another run
  */
 export async function commitSessions(
   store: ObjectStore,
   run: string,
   landed: readonly Landed[],
-  { claimed, now, ...call }: StoreCall & { readonly claimed: SessionLedger; readonly now: () => number },
+  {
+    claimed,
+    settled,
+    now,
+    ...call
+  }: StoreCall & {
+    readonly claimed: SessionLedger;
+    readonly settled: (session: number) => boolean;
+    readonly now: () => number;
+  },
 ): Promise<number[]> {
   let contested: number[] = [];
   await updateLedger(store, call, (entries) => {
     contested = [];
     for (const entry of landed) {
-      const { landing = [] } = entries.get(entry.session) ?? {};
-      const before = claimed.get(entry.session)?.landing ?? [];
-      const isContested = !landing.includes(run) || landing.some((other) => other !== run && !before.includes(other));
+      const { landing, commits } = entries.get(entry.session) ?? UNKNOWN;
+      const before = claimed.get(entry.session) ?? UNKNOWN;
+      const others = landing.filter((claim) => !isClaimOf(claim, run));
+      const isAlone = commits === before.commits && others.every((claim) => before.landing.includes(claim));
+      const isContested = others.length === landing.length || !isAlone;
       if (isContested) contested.push(entry.session);
-      const others = isContested ? landing.filter((other) => other !== run) : [];
       entries.set(entry.session, {
         ...entry,
         ...(isContested ? { digest: '' } : {}),
-        landing: others,
+        landing: others.filter((claim) => !settled(entry.session) && now() - timeOf(claim) < CLAIM_MS),
+        commits: commits + 1,
         updatedAt: now(),
       });
     }
   });
   return contested;
+}
+
+function claimOf(run: string, epochMs: number): string {
+  return `${run}@${epochMs}`;
+}
+
+function isClaimOf(claim: string, run: string): boolean {
+  return claim.startsWith(`${run}@`);
+}
+
+function timeOf(claim: string): number {
+  return Number(claim.slice(claim.lastIndexOf('@') + 1));
 }
 
 /** Whether everything of the session that can be in bronze is there, as far as the ledger knows. */
@@ -147,6 +186,7 @@ function encodeEntries(entries: readonly LedgerEntry[]): Columns {
       Int32Array.from(entries, (entry) => entry.rows),
       encodeUtf8(entries.map((entry) => entry.missing.join())),
       encodeUtf8(entries.map((entry) => entry.landing.join())),
+      Int32Array.from(entries, (entry) => entry.commits),
       Float64Array.from(entries, (entry) => entry.updatedAt),
     ],
   };
@@ -169,6 +209,7 @@ function decodeEntries(columns: Columns): Map<number, LedgerEntry> {
         rows: numbers('rows')[i]!,
         missing: list(missing[i]!),
         landing: list(landing[i]!),
+        commits: numbers('commits')[i]!,
         updatedAt: numbers('last_updated')[i]!,
       },
     ]),

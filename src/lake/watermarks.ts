@@ -32,19 +32,25 @@ export interface WatermarkStore {
 }
 
 const MAX_ATTEMPTS = 20;
+const MAX_READS = 3;
 
 /** Watermarks as an object in the lake. One that is damaged counts as empty: work is done again, nothing is lost. */
 export function lakeWatermarks(store: ObjectStore): WatermarkStore {
-  const read = async (call?: StoreCall) => {
+  const readOnce = async (call?: StoreCall) => {
     const object = await orNone(store.get(WATERMARKS_KEY, call));
-    const none = { marks: new Map<string, Watermark>(), etag: object?.etag };
-    if (object === undefined) return none;
-    try {
-      return { marks: decode(decodeTable(WATERMARK_SCHEMA, object.body, WATERMARKS_KEY).columns), etag: object.etag };
-    } catch (error) {
-      if (!hasCode(error, 'CorruptObject')) throw error;
-      return none;
+    if (object === undefined) return { marks: new Map<string, Watermark>(), etag: undefined };
+    return { marks: decode(decodeTable(WATERMARK_SCHEMA, object.body, WATERMARKS_KEY).columns), etag: object.etag };
+  };
+  const read = async (call?: StoreCall) => {
+    for (let attempt = 1; attempt <= MAX_READS; attempt++) {
+      try {
+        return await readOnce(call);
+      } catch (error) {
+        // It may have been damaged on the way: to take it for empty is to write it anew.
+        if (!hasCode(error, 'CorruptObject')) throw error;
+      }
     }
+    return { marks: new Map<string, Watermark>(), etag: (await orNone(store.head(WATERMARKS_KEY, call)))?.etag };
   };
   return {
     read: async (call) => (await read(call)).marks,

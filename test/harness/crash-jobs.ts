@@ -14,6 +14,8 @@ import { RETENTION_DAYS } from './world.ts';
 /** A job that is interrupted at each of its requests, and the lake it begins with. */
 export interface CrashJob {
   readonly name: string;
+  /** Bars may have come in daily files or have been merged at once: both is right. */
+  readonly isMerged?: boolean;
   readonly prepare: (store: ObjectStore) => Promise<unknown>;
   readonly run: (run: Pick<Run, 'store'> & Partial<Run>) => Promise<unknown>;
 }
@@ -108,7 +110,8 @@ export const CRASH_JOBS: readonly CrashJob[] = [
   },
   {
     // Two sessions are new, and the one before has another bar by now; one symbol was consolidated in between.
-    name: 'fetch a day',
+    name: 'fetch a day, consolidate',
+    isMerged: true,
     async prepare(store) {
       await fetchDays(
         store,
@@ -117,16 +120,11 @@ export const CRASH_JOBS: readonly CrashJob[] = [
       );
       await consolidate(store, { ...KEEP_ALL, symbols: ['BRK'] });
     },
-    run: ({ store, signal }) =>
-      fetchDays(
-        store,
-        valueSource(SYMBOLS, (session) => (session < TODAY - 5 ? 1 : 2)),
-        {
-          backfillDays: 6,
-          now: NOW,
-          signal,
-        },
-      ),
+    async run({ store, signal }) {
+      const source = valueSource(SYMBOLS, (session) => (session < TODAY - 5 ? 1 : 2));
+      await fetchDays(store, source, { backfillDays: 6, now: NOW, signal });
+      await consolidate(store, { ...KEEP_ALL, signal });
+    },
   },
   {
     name: 'fetch many days',

@@ -1,5 +1,5 @@
 import { sliceBars } from '../../src/bars.ts';
-import { SESSIONS_PREFIX } from '../../src/lake/keys.ts';
+import { parseBronzeKey, SESSIONS_PREFIX } from '../../src/lake/keys.ts';
 import { readManifest } from '../../src/lake/manifest.ts';
 import { readRecentBars } from '../../src/lake/recent-bars.ts';
 import { readSessionLedger } from '../../src/lake/session-ledger.ts';
@@ -44,7 +44,7 @@ export async function openCase(job: CrashJob): Promise<CrashCase> {
   await runOnce(store, job, count, (violation) => {
     throw new Error(violation);
   });
-  return { job, snapshot, operations, expected: await describeLake(store) };
+  return { job, snapshot, operations, expected: await describeLake(store, job) };
 }
 
 /**
@@ -75,7 +75,7 @@ export async function crashAt(
     if (!hasHappened) return 'none';
   }
   await runOnce(store, job, () => undefined, report);
-  const found = await describeLake(store);
+  const found = await describeLake(store, job);
   if (found !== expected) report(`the lake is ${found}, expected ${expected}`);
   return violations.length > 0 ? violations.join('; ') : undefined;
 }
@@ -109,20 +109,25 @@ function anyBar() {
 }
 
 /** All there is in a lake but for names of versions and times. */
-async function describeLake(store: ObjectStore): Promise<string> {
+async function describeLake(store: ObjectStore, { isMerged = false }: CrashJob): Promise<string> {
   const bronze = Object.entries(await readBronze(store)).map(([symbol, bars]) => [symbol, rowsOf(bars)]);
   const manifest = [...(await readManifest(store)).entries.values()].map(
     ({ symbol, rows, digest, appendedTo, firstSession, lastSession }) => {
-      return [symbol, rows, digest, appendedTo, firstSession, lastSession];
+      return [symbol, rows, digest, isMerged ? [] : appendedTo, firstSession, lastSession];
     },
   );
-  const keys = [...(await keysOf(store, 'bronze/')), ...(await keysOf(store, SESSIONS_PREFIX))];
+  const files = (await keysOf(store, 'bronze/')).filter(
+    (key) => !isMerged || parseBronzeKey(key)?.session === undefined,
+  );
+  const keys = [...files, ...(await keysOf(store, SESSIONS_PREFIX))];
   const progress = await describeProgress(store);
   return JSON.stringify([bronze, manifest, await describeRecent(store), keys, progress, await silverDigests(store)]);
 }
 
 async function describeProgress(store: ObjectStore) {
-  const ledger = [...(await readSessionLedger(store)).values()].map(({ updatedAt: _, ...entry }) => entry);
+  const ledger = [...(await readSessionLedger(store)).values()].map(({ session, digest, rows, missing }) => {
+    return [session, digest, rows, missing];
+  });
   return [ledger, [...(await lakeWatermarks(store).read()).values()]];
 }
 

@@ -46,8 +46,8 @@ export function parseRateLimit(text: string): RateLimit {
  * Keeps to a rate limit as the server sees it, however long requests are on their way.
  *
  * There are `calls` places. A request takes one when it is let through, and its place is free again `perMs` after the head of
- * its answer came. It arrived in between. So two requests that had the same place arrive more than `perMs` apart, and of
- * any `calls` + 1 requests two had the same place.
+ * its answer came. It arrived in between; one that failed without an answer is taken to have done so too. So two requests
+ * that had the same place arrive more than `perMs` apart, and of any `calls` + 1 requests two had the same place.
  *
  * The time of letting through is looked up when it happens, not planned: a late timer lets nobody through too early. A clock
  * that is set back counts as one that stood still.
