@@ -11,8 +11,10 @@ import { fetchTickerDetails } from './api/ticker-details.ts';
 import type { BarSink } from './bar-source.ts';
 import { openBulkImport } from './bulk-import.ts';
 import { openListing } from './land-sessions.ts';
-import type { MissingLog } from './missing-bars.ts';
+import { type MissingLog, missingRow } from './missing-bars.ts';
 import { putQuarantine } from './quarantine.ts';
+import { knownSessions } from './session-window.ts';
+import { missesBar } from './source-row.ts';
 
 /** Sessions of one symbol to ask for. */
 export interface SymbolRange {
@@ -48,6 +50,8 @@ export interface HistoriesResult {
 /** Symbols whose watermarks are written at once: as many are asked for again after a crash. */
 const BATCH_SYMBOLS = 200;
 const CONCURRENT_SYMBOLS = 8;
+/** The exchange was never closed for longer. */
+const MAX_CLOSED_DAYS = 10;
 /** A symbol may begin to trade so many sessions after its listing. */
 const LISTING_SESSIONS = 5;
 
@@ -71,7 +75,8 @@ export async function ingestHistories(
 
   const ingestOne = async (range: SymbolRange): Promise<void> => {
     const { symbol, from, to } = range;
-    const { bars, rows, skipped, quarantined } = await fetchTickerBars(api, symbol, { from, to, signal });
+    const { isSession } = calendar;
+    const { bars, rows, skipped, quarantined } = await fetchTickerBars(api, symbol, { from, to, isSession, signal });
     const key = await putQuarantine(store, `symbol=${symbol}`, { source: 'range', rows: quarantined, signal });
     if (key) quarantine.push(key);
     const [first = -1, last = -1] = [bars.session[0], bars.session.at(-1)];
@@ -85,8 +90,12 @@ export async function ingestHistories(
     counts.fetched += rows;
     counts.skipped += skipped;
     counts.quarantined += quarantined.length;
-    const checkedFrom = unknownUntil ?? from;
-    const isChecked = checkedFrom <= to;
+    const dates = new Set(Array.from(bars.session, formatSession));
+    const absent = new Map(quarantined.filter(missesBar).map((row) => [row.date, row]));
+    for (const date of dates) absent.delete(date);
+    for (const row of absent.values()) missing.add(missingRow(row));
+    const checkedFrom = unknownUntil ?? dayAfterSession(calendar, from);
+    const isChecked = checkedFrom <= to && absent.size === 0;
     marks.push({
       symbol,
       lastSession: last,
@@ -124,6 +133,11 @@ export async function ingestHistories(
     marks = [];
   }
   return { ...counts, quarantine, withoutBars, databaseFailures };
+}
+
+/** The first of the days without a session before `from`: with that, ranges of sessions meet. */
+function dayAfterSession(calendar: Calendar, from: number): number {
+  return (knownSessions(calendar, from - MAX_CLOSED_DAYS, from - 1).at(-1) ?? from - 1) + 1;
 }
 
 /**

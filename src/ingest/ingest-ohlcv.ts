@@ -1,5 +1,5 @@
-import { type Calendar, type CalendarOverride, marketCalendar } from '../calendar.ts';
-import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
+import { type CalendarOverride, marketCalendar } from '../calendar.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import { lakeWatermarks, type WatermarkStore } from '../lake/watermarks.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
@@ -8,7 +8,7 @@ import { formatSession } from '../session.ts';
 import { checkSymbol } from '../symbol.ts';
 import { fetchGroupedBars } from './api/grouped-bars.ts';
 import type { ApiMetrics, MarketApi } from './api/market-api.ts';
-import { fetchMarketHolidays } from './api/market-holidays.ts';
+import { openCalendar } from './api/open-calendar.ts';
 import type { BarSink, BarSource } from './bar-source.ts';
 import { type CorporateActionsResult, ingestCorporateActions } from './corporate-actions.ts';
 import { type HistoriesResult, ingestHistories, planRange } from './ingest-histories.ts';
@@ -215,22 +215,6 @@ function withDefaults(
   { watermarks = lakeWatermarks(store), now = Date.now, ...options }: Omit<FetchOptions, 'overrides' | 'exclude'>,
 ): Omit<IngestSessionsOptions, 'calendar'> {
   return { ...options, watermarks, now, missing: createMissingLog() };
-}
-
-async function openCalendar(
-  api: MarketApi,
-  overrides: readonly CalendarOverride[],
-  warnings: string[],
-  signal: AbortSignal | undefined,
-): Promise<Calendar> {
-  try {
-    return marketCalendar([...(await fetchMarketHolidays(api, { signal })), ...overrides]);
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (!hasCode(error, 'Unavailable', 'NotEntitled', 'NotFound')) throw error;
-    warnings.push(`the calendar goes by its rules, without what the API announces: ${messageOf(error)}`);
-    return marketCalendar(overrides);
-  }
 }
 
 function groupedSource(api: MarketApi, exclude: readonly string[] | undefined): BarSource {

@@ -22,7 +22,7 @@ export interface FetchedHistory {
 }
 
 const MAX_ROWS = 50_000;
-const OUT_OF_RANGE: RowFinding = { fault: 'wrong_day', message: 'its time is not in the range asked for' };
+const OTHER_DAY: RowFinding = { fault: 'wrong_day', message: 'its time is of no session that was asked for' };
 const RANGE = z.object({
   adjusted: z.boolean().optional(),
   results: z.array(z.unknown()).nullish(),
@@ -40,9 +40,8 @@ const RANGE = z.object({
 export async function fetchTickerBars(
   api: MarketApi,
   symbol: string,
-  { from, to, signal }: ApiCall & { readonly from: number; readonly to: number },
+  { from, to, isSession, signal }: ApiCall & Omit<SymbolRange, 'symbol'>,
 ): Promise<FetchedHistory> {
-  const range = { symbol, from, to };
   const rows: ApiRow[] = [];
   for (let next: number | undefined = from; next !== undefined && next <= to; ) {
     const start: number = next;
@@ -52,7 +51,7 @@ export async function fetchTickerBars(
     rows.push(...page.rows);
     next = page.hasMore ? sessionAfter(page.rows, start, path) : undefined;
   }
-  return collectHistory(rows, range);
+  return collectHistory(rows, { symbol, from, to, isSession });
 }
 
 function readPage(answer: unknown, path: string): { readonly rows: readonly ApiRow[]; readonly hasMore: boolean } {
@@ -72,9 +71,11 @@ interface SymbolRange {
   readonly symbol: string;
   readonly from: number;
   readonly to: number;
+  /** Whether there is trading on a day. */
+  readonly isSession: (day: number) => boolean;
 }
 
-function collectHistory(rows: readonly ApiRow[], { symbol, from, to }: SymbolRange): FetchedHistory {
+function collectHistory(rows: readonly ApiRow[], { symbol, from, to, isSession }: SymbolRange): FetchedHistory {
   const sessionOf = createSessionOf();
   const store = createRowStore();
   const quarantined: QuarantinedRow[] = [];
@@ -82,7 +83,7 @@ function collectHistory(rows: readonly ApiRow[], { symbol, from, to }: SymbolRan
     const row = toSourceRow(apiRow, symbol);
     const session = sessionOf(row.time);
     const isInRange = from <= session && session <= to;
-    const finding = findFault(row) ?? (isInRange ? undefined : OUT_OF_RANGE);
+    const finding = findFault(row) ?? (isInRange && isSession(session) ? undefined : OTHER_DAY);
     if (finding) quarantined.push({ date: formatSession(isInRange ? session : to), ...finding, row });
     else store.add(session, row as CheckedRow);
   }
