@@ -1,8 +1,8 @@
+export { adjustBars } from './adjust-bars.ts';
 export { allocateBars, type Bars, mergeBars, sliceBars } from './bars.ts';
 export { BatchLayerError, type ErrorCode, hasCode } from './errors.ts';
-export { type IngestCsvOptions, type IngestCsvResult, ingestCsv } from './ingest/index.ts';
+export { type IngestCsvResult, ingestCsv, ingestMeta, ingestOhlcv, openMarketApi } from './ingest/index.ts';
 export {
-  type ConsolidateOptions,
   type ConsolidateResult,
   consolidate,
   fileStore,
@@ -15,7 +15,6 @@ export {
 export type { FailedSymbol, OnProgress } from './progress.ts';
 export {
   INTERVALS,
-  type ResampleOptions,
   type ResampleResult,
   resample,
   resampleBars,

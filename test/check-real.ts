@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { consolidate, fileStore, INTERVALS, ingestCsv, resample } from '../src/index.ts';
-import { describeIngest } from '../src/runtime/results.ts';
+import { describeIngest } from '../src/runtime/ingest-results.ts';
 import { textTable } from '../src/runtime/text-table.ts';
 import { compareBronzeWithCsv, compareWithDuckDB } from './support/oracle.ts';
 

@@ -1,3 +1,5 @@
+export type { Split } from '../adjust-bars.ts';
+export { type Calendar, type CalendarOverride, marketCalendar, parseCalendarOverrides } from '../calendar.ts';
 export {
   type ApiMetrics,
   type MarketApi,

@@ -36,6 +36,7 @@ export type {
 export { type KeptFiles, type VacuumOptions, type VacuumResult, vacuum } from './vacuum.ts';
 export type { LakeProblem, ProblemKind } from './verify-bronze.ts';
 export type { Codec } from './wasm.ts';
+export { lakeWatermarks, type Watermark, type WatermarkStore } from './watermarks.ts';
 export { type MeteredStore, type StoreMetrics, withMetrics } from './with-metrics.ts';
 export { type RetryOptions, withRetry } from './with-retry.ts';
 export { type WriteBarsOptions, writeBars } from './write-bars.ts';
