@@ -1,6 +1,5 @@
-import type { Split } from '../adjust-bars.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
-import { type Columns, columnOf, runsOfUtf8, type TableSchema, type Utf8Values } from '../lake/columns.ts';
+import type { Columns, TableSchema } from '../lake/columns.ts';
 import {
   collectRows,
   REFERENCE_PREFIX,
@@ -15,9 +14,8 @@ import { compareSymbols } from '../symbol.ts';
 import { DIVIDENDS_SCHEMA, fetchDividends } from './api/dividends.ts';
 import type { ApiCall, MarketApi } from './api/market-api.ts';
 import { type CheckedAction, fetchSplits, SPLITS_SCHEMA } from './api/splits.ts';
+import { keyOfSplit, type RowRange, SPLITS_KEY, splitsOf, symbolsOf } from './splits-table.ts';
 
-/** Where the splits of all symbols are, by symbol, execution date and id. */
-export const SPLITS_KEY = `${REFERENCE_PREFIX}splits.parquet`;
 /** Where the dividends of all symbols are, by symbol, ex-dividend date and id. */
 export const DIVIDENDS_KEY = `${REFERENCE_PREFIX}dividends.parquet`;
 
@@ -75,7 +73,7 @@ const SPLITS: ActionTable = {
   schema: SPLITS_SCHEMA,
   order: ['symbol', 'execution_date', 'id'],
   fetch: fetchSplits,
-  describe: (columns, from, to) => splitsOf(columns, from, to).map(textOf).sort().join(),
+  describe: (columns, from, to) => splitsOf(columns, from, to).map(keyOfSplit).sort().join(),
 };
 
 const DIVIDENDS: ActionTable = {
@@ -148,46 +146,6 @@ export async function ingestCorporateActions(
   };
 }
 
-export interface ReadSplitsOptions extends StoreCall {
-  readonly until?: number | undefined;
-}
-
-/**
- * Reads the splits of all symbols, or of one, as `adjustBars` wants them.
- *
- * Splits without a date are left out. So is a split that is there twice under two ids, which the API has had
- * (github.com/polygon-io/issues/issues/311). Announced splits are among them, and count at once: who wants prices as they
- * are traded today leaves them out by `until`.
- *
- * @param options `until` is the last session whose splits count, in days since 1970-01-01
- * @throws BatchLayerError `NotFound` where corporate actions were never ingested, `CorruptObject` where the table is damaged
- * @example
- * adjustBars(bars, (await readSplits(store)).get('AAPL') ?? []);
- */
-export async function readSplits(
-  store: ObjectStore,
-  symbol?: undefined,
-  options?: ReadSplitsOptions,
-): Promise<Map<string, Split[]>>;
-export async function readSplits(store: ObjectStore, symbol: string, options?: ReadSplitsOptions): Promise<Split[]>;
-export async function readSplits(
-  store: ObjectStore,
-  symbol?: string,
-  { until = Number.POSITIVE_INFINITY, ...call }: ReadSplitsOptions = {},
-): Promise<Map<string, Split[]> | Split[]> {
-  const table = await readReferenceTable(store, SPLITS_KEY, SPLITS_SCHEMA, call);
-  if (table === undefined) {
-    throw new BatchLayerError('NotFound', `${SPLITS_KEY}: no such object: ingest corporate actions first`);
-  }
-  if (table.damage !== undefined) throw new BatchLayerError('CorruptObject', table.damage);
-  const found = (from: number, to: number) =>
-    splitsOf(table.columns, from, to).filter(({ session }) => session <= until);
-  const symbols = symbolsOf(table.columns);
-  if (symbol !== undefined) return found(...(symbols.get(symbol) ?? [0, 0]));
-  const splits = [...symbols].map(([name, rows]): [string, Split[]] => [name, found(...rows)]);
-  return new Map(splits.filter(([, list]) => list.length > 0));
-}
-
 /** What became of a table. */
 interface Replacement {
   readonly changed: readonly string[];
@@ -242,31 +200,6 @@ function changedSymbols({ describe }: ActionTable, before: Columns, after: Colum
   return [...new Set([...old.keys(), ...now.keys()])]
     .filter((symbol) => describeOf(before, old.get(symbol)) !== describeOf(after, now.get(symbol)))
     .sort(compareSymbols);
-}
-
-type RowRange = readonly [from: number, to: number];
-
-/** Which rows are of which symbol. Both tables have it as their second column, and are sorted by it. */
-function symbolsOf({ values }: Columns): Map<string, RowRange> {
-  const { values: symbols, starts } = runsOfUtf8(values[1] as Utf8Values);
-  return new Map(symbols.map((symbol, i) => [symbol, [starts[i]!, starts[i + 1]!]]));
-}
-
-/** The splits in some rows of one symbol, in order, each once. */
-function splitsOf(columns: Columns, first: number, end: number): Split[] {
-  const numbers = (name: string) => columnOf<Int32Array | Float64Array>(SPLITS_SCHEMA, columns, name);
-  const [sessions, olds, news] = [numbers('execution_date'), numbers('split_from'), numbers('split_to')];
-  const splits = new Map<string, Split>();
-  for (let i = first; i < end; i++) {
-    const split = { session: sessions[i]!, from: olds[i]!, to: news[i]! };
-    if (split.session !== -1 && split.from !== split.to) splits.set(textOf(split), split);
-  }
-  return [...splits.values()];
-}
-
-// 1 to 2 and 2 to 4 are one split.
-function textOf({ session, from, to }: Split): string {
-  return `${session} ${from / to}`;
 }
 
 const TOLD = DIVIDENDS_SCHEMA.flatMap(({ name }, c) => (name === 'id' || name === 'symbol' ? [] : [c]));

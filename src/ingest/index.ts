@@ -8,7 +8,7 @@ export {
   type RateLimit,
 } from './api/market-api.ts';
 export type { BarSink, BarSource } from './bar-source.ts';
-export { type CorporateActionsResult, ingestCorporateActions, readSplits } from './corporate-actions.ts';
+export { type CorporateActionsResult, ingestCorporateActions } from './corporate-actions.ts';
 export type { CsvProblem } from './csv-problems.ts';
 export type { CsvProblemKind } from './csv-rows.ts';
 export { flatFileSource } from './flat-files.ts';
@@ -24,4 +24,5 @@ export {
 } from './ingest-ohlcv.ts';
 export type { MissingBars } from './missing-bars.ts';
 export { type FetchedSession, TEST_SYMBOLS } from './session-bars.ts';
+export { readSplits } from './splits-table.ts';
 export { metadataAt, readSymbolMetadata, type SymbolMetadata } from './symbol-metadata.ts';

@@ -4,7 +4,8 @@ import { adjustBars } from '../../src/adjust-bars.ts';
 import { allocateBars } from '../../src/bars.ts';
 import { BatchLayerError } from '../../src/errors.ts';
 import type { MarketApi } from '../../src/ingest/api/market-api.ts';
-import { DIVIDENDS_KEY, ingestCorporateActions, readSplits, SPLITS_KEY } from '../../src/ingest/corporate-actions.ts';
+import { DIVIDENDS_KEY, ingestCorporateActions } from '../../src/ingest/corporate-actions.ts';
+import { readSplits, SPLITS_KEY } from '../../src/ingest/splits-table.ts';
 import { fileStore } from '../../src/lake/file-store.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
 import type { ObjectStore } from '../../src/lake/store.ts';
@@ -268,7 +269,7 @@ describe('ingestCorporateActions', () => {
     const lake = memoryStore();
     const result = await ingestCorporateActions(lake, serve({ splits: [APPLE, OIL, { ...APPLE, split_to: 5 }] }, 1));
     expect(result).toMatchObject({ splits: 2, repeated: 1 });
-    expect(await readSplits(lake, 'AAPL')).toEqual([{ session: sessionFrom('2020-08-31'), from: 1, to: 5 }]);
+    expect((await readSplits(lake)).get('AAPL')).toEqual([{ session: sessionFrom('2020-08-31'), from: 1, to: 5 }]);
   });
 
   test('different splits of one symbol on one day both count, with a warning; the same split twice is none', async () => {
@@ -282,8 +283,8 @@ describe('ingestCorporateActions', () => {
     expect(warnings).toHaveLength(11);
     expect(warnings[0]).toBe('T0 has two splits on 2024-05-01, 15 to 1 and 1 to 2: both count');
     expect(warnings[10]).toMatch(/^2 more/);
-    expect(await readSplits(lake, 'AAPL')).toHaveLength(1);
-    expect(await readSplits(lake, 'T0')).toHaveLength(2);
+    expect((await readSplits(lake)).get('AAPL')).toHaveLength(1);
+    expect((await readSplits(lake)).get('T0')).toHaveLength(2);
   });
 
   test.each<[string, readonly unknown[]]>([
@@ -388,8 +389,8 @@ describe('readSplits', () => {
       ['AAPL', apple],
       ['USO', [{ session: sessionFrom('2020-04-29'), from: 8, to: 1 }]],
     ]);
-    expect(await readSplits(lake, 'AAPL')).toEqual(apple);
-    expect(await readSplits(lake, 'NONE')).toEqual([]);
+    expect((await readSplits(lake)).get('AAPL')).toEqual(apple);
+    expect((await readSplits(lake)).get('NONE')).toBeUndefined();
     const bars = allocateBars(1);
     bars.session[0] = sessionFrom('2014-06-06');
     bars.close[0] = 645.57;
@@ -399,9 +400,9 @@ describe('readSplits', () => {
   test('leaves out splits after `until`', async () => {
     const lake = await lakeWith(LISTS);
     const until = sessionFrom('2020-08-30');
-    expect((await readSplits(lake, 'AAPL', { until })).map(({ to }) => to)).toEqual([7]);
-    expect((await readSplits(lake, 'AAPL', { until: until + 1 })).map(({ to }) => to)).toEqual([7, 4]);
-    expect([...(await readSplits(lake, undefined, { until: sessionFrom('2014-12-31') })).keys()]).toEqual(['AAPL']);
+    expect((await readSplits(lake, { until })).get('AAPL')?.map(({ to }) => to)).toEqual([7]);
+    expect((await readSplits(lake, { until: until + 1 })).get('AAPL')?.map(({ to }) => to)).toEqual([7, 4]);
+    expect([...(await readSplits(lake, { until: sessionFrom('2014-12-31') })).keys()]).toEqual(['AAPL']);
   });
 
   test('without a table it is NotFound, not a market without splits', async () => {
