@@ -39,3 +39,20 @@ function hasDaily(daily: readonly DailyFile[], session: number): boolean {
   // The newest come last, and are asked for most.
   return daily.findLast((file) => file.session <= session)?.session === session;
 }
+
+/** Tells whether bronze has bars of a session, of whatever symbol: certainly where it says no. Pure. */
+export function createSessionFinder({ files, manifest, recent }: BronzeIndex): (session: number) => boolean {
+  const found = new Set(recent.bars.session);
+  for (const { daily } of files.values()) for (const { session } of daily) found.add(session);
+  // What came before the recent bars: between the first session of a symbol and them.
+  let [first, last] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const { symbol, data } of files.values()) {
+    if (data === undefined) continue;
+    const entry = manifest.entries.get(symbol);
+    const rows = recent.symbols.get(symbol);
+    const isKnown = entry?.etag === data.etag && rows?.digest === entry.digest;
+    first = Math.min(first, isKnown ? entry.firstSession : Number.NEGATIVE_INFINITY);
+    last = Math.max(last, isKnown ? recent.bars.session[rows.from]! : Number.POSITIVE_INFINITY);
+  }
+  return (session) => found.has(session) || (first <= session && session <= last);
+}

@@ -174,7 +174,8 @@ async function findTruncation(
 ): Promise<number | undefined> {
   const known = first === -1 ? to + 1 : first;
   if (calendar.sessionsBetween(from, known - 1).length === 0) return undefined;
-  const details = await fetchTickerDetails(api, symbol, { signal });
+  // As of then: of who is listed no longer there are no details today.
+  const details = await fetchTickerDetails(api, symbol, { session: first === -1 ? to : first, signal });
   if (details === undefined) return undefined;
   const listed = Math.max(from, details.listDate ?? -1);
   return calendar.sessionsBetween(listed, known - 1).length > LISTING_SESSIONS ? known : undefined;

@@ -10,7 +10,7 @@ import { landBulk, landDaily } from './land-sessions.ts';
 import { type MissingBars, type MissingLog, missingRow, missingSession } from './missing-bars.ts';
 import { type PlannedSession, planSessions } from './plan-sessions.ts';
 import { putQuarantine } from './quarantine.ts';
-import { getAnswer, type SessionAnswer } from './session-answer.ts';
+import { getAnswer, keepEmpty, type SessionAnswer } from './session-answer.ts';
 import { type DatabaseFailure, openLanding } from './session-landing.ts';
 import { chooseWindow, type WindowOptions } from './session-window.ts';
 import { missesBar } from './source-row.ts';
@@ -63,6 +63,8 @@ const BULK_SESSIONS = 5;
 /** Rows of new sessions that wait in memory: 136 MB. */
 const MAX_WAITING_ROWS = 2_000_000;
 const SESSIONS_AHEAD = 3;
+/** The exchange has never been closed for more sessions than these without telling before. */
+const MAX_EMPTY = 4;
 
 /**
  * Brings the sessions of a window that bronze has not, or may have otherwise by now, from a source into bronze.
@@ -97,7 +99,7 @@ export async function ingestSessions(
     quarantined: 0,
   };
   const quarantine = new Set<string>();
-  const sessionsEmpty: string[] = [];
+  const empty: SessionAnswer[] = [];
 
   const getOne = async (one: PlannedSession): Promise<SessionAnswer | MissingBars> => {
     try {
@@ -112,7 +114,6 @@ export async function ingestSessions(
 
   const countAnswer = async ({ planned: { session }, fetched, rows, news }: SessionAnswer): Promise<void> => {
     counts[fetched ? 'sessionsFetched' : 'sessionsRestored']++;
-    if (rows === 0) sessionsEmpty.push(formatSession(session));
     landing.counts.unchanged += rows - (news?.symbols.length ?? 0);
     if (!fetched) return;
     counts.fetched += fetched.rows;
@@ -150,6 +151,10 @@ export async function ingestSessions(
     await countAnswer(answer);
     const { news, planned: one } = answer;
     if (!news) continue;
+    if (answer.rows === 0) {
+      empty.push(answer);
+      continue;
+    }
     if (one.isUncertain || (isBulk && one.absent === undefined)) {
       waiting.push(answer);
       waitingRows += news.symbols.length;
@@ -160,6 +165,14 @@ export async function ingestSessions(
     }
   }
   await landWaiting();
+  const sessionsEmpty = empty.map(({ planned: { session } }) => formatSession(session));
+  if (empty.length <= MAX_EMPTY) {
+    for (const answer of empty) {
+      await keepEmpty(store, answer, { signal });
+      await landing.land([answer], async () => ({ stored: 0, unchanged: 0, failed: [] }));
+    }
+  } else
+    for (const { planned: one } of empty) missing.add(missingSession(one.session, doubtful(one.session, empty.length)));
   await landing.finish();
   const [first, last] = [window[0], window.at(-1)];
   return {
@@ -196,6 +209,11 @@ async function surveyOrFallBack(
 function countUp(onProgress: OnProgress | undefined, step: string, total: number): () => void {
   let done = 0;
   return () => onProgress?.({ step, done: ++done, total });
+}
+
+function doubtful(session: number, count: number): BatchLayerError {
+  const message = `has no bars, like ${count - 1} others: the source may be out of order, or not reach back so far`;
+  return new BatchLayerError('Unavailable', `${formatSession(session)}: ${message}; try again later`);
 }
 
 function notOver(calendar: Calendar, session: number): BatchLayerError {

@@ -32,6 +32,6 @@ export function planListings(
   const from = knownSessions(calendar, lakeFirst, start - 1).find((session) => !isLanded(ledger.get(session)));
   if (from === undefined) return [];
   return [...marks.values()]
-    .filter(({ symbol, checkedFrom }) => checkedFrom === -1 && firstOf(symbol) >= start)
-    .map(({ symbol }) => ({ symbol, from, to: start - 1 }));
+    .filter(({ symbol, checkedFrom }) => (checkedFrom === -1 || checkedFrom > from) && firstOf(symbol) >= start)
+    .map(({ symbol, checkedFrom }) => ({ symbol, from, to: Math.max(start, checkedFrom) - 1 }));
 }

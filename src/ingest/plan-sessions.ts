@@ -7,6 +7,8 @@ export interface KnownSessions {
   readonly stored: ReadonlyMap<number, readonly string[]>;
   /** Of sessions that have landed: symbols whose bars are in the session file and no longer in bronze. */
   readonly gone: ReadonlyMap<number, readonly string[]>;
+  /** Whether bronze has, or may have, bars of a session. */
+  readonly hasBars: (session: number) => boolean;
 }
 
 /** A session that has something to be done. */
@@ -19,8 +21,8 @@ export interface PlannedSession {
   /** The last answer is in bronze, but for these symbols; `undefined`: nothing is known to be there. */
   readonly absent: readonly string[] | undefined;
   /**
-   * Runs have brought bars of it to bronze, and nothing tells which. A daily file with the right bar says little then, as another
-   * one may have been put over it in `data.parquet`: the bars have to be merged there.
+   * Somebody has brought bars of it to bronze, and nothing tells which. A daily file with the right bar says little then, as
+   * another one may have been put over it in `data.parquet`: the bars have to be merged there.
    */
   readonly isUncertain: boolean;
 }
@@ -36,7 +38,7 @@ export interface PlannedSession {
  */
 export function planSessions(
   window: readonly number[],
-  { ledger, stored, gone }: KnownSessions,
+  { ledger, stored, gone, hasBars }: KnownSessions,
   { correctable, force }: { readonly correctable: ReadonlySet<number>; readonly force: boolean },
 ): PlannedSession[] {
   return window.flatMap((session): PlannedSession[] => {
@@ -46,7 +48,7 @@ export function planSessions(
     if (!isLanded(entry)) {
       const [digest, ...others] = stored.get(session) ?? [];
       const isKnown = digest !== undefined && others.length === 0 && !correctable.has(session);
-      const isUncertain = entry !== undefined;
+      const isUncertain = entry !== undefined || hasBars(session);
       return [
         isKnown ? { ...anew, action: 'restore', digest, isUncertain } : { ...anew, action: 'fetch', isUncertain },
       ];

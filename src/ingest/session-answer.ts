@@ -1,5 +1,5 @@
 import { sameBar } from '../bars.ts';
-import { hasCode } from '../errors.ts';
+import { BatchLayerError, hasCode } from '../errors.ts';
 import {
   encodeSession,
   filterSession,
@@ -9,6 +9,7 @@ import {
   type SessionBars,
 } from '../lake/session-file.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import { formatSession } from '../session.ts';
 import type { BarSource } from './bar-source.ts';
 import type { PlannedSession } from './plan-sessions.ts';
 import type { FetchedSession } from './session-bars.ts';
@@ -38,16 +39,35 @@ export async function getAnswer(
     if (restored) return restored;
   }
   const fetched = await source.fetchSession(planned.session, call);
+  checkHasBars(fetched, source);
   const file = encodeSession(fetched);
   const answer = { planned, fetched, digest: file.digest, rows: fetched.symbols.length, missing: fetched.missing };
   const { absent } = planned;
   if (absent?.length === 0 && file.digest === planned.digest && fetched.missing.length === 0) {
     return { ...answer, news: undefined };
   }
-  await putSessionFile(store, planned.session, file, call);
+  // That there are no bars at all is not believed at once.
+  if (answer.rows > 0) await putSessionFile(store, planned.session, file, call);
   if (absent === undefined) return { ...answer, news: fetched };
   const before = await readSessionFile(store, planned.session, planned.digest!, call);
   return { ...answer, news: differences(fetched, before, new Set(absent)) };
+}
+
+/** @throws BatchLayerError `Unavailable` where rows came and none is a bar: that is a source out of order, no day without trading */
+function checkHasBars({ session, symbols, rows, quarantined }: FetchedSession, { name }: BarSource): void {
+  const [first] = quarantined;
+  if (symbols.length > 0 || first === undefined) return;
+  const what = `${formatSession(session)}: none of ${rows} rows of ${name} is a bar`;
+  throw new BatchLayerError('Unavailable', `${what}: the first is ${first.fault}: ${first.message}; try again later`);
+}
+
+/** Keeps the answer that a session has no bars. */
+export async function keepEmpty(
+  store: ObjectStore,
+  { planned, fetched }: SessionAnswer,
+  call: StoreCall,
+): Promise<void> {
+  if (fetched) await putSessionFile(store, planned.session, encodeSession(fetched), call);
 }
 
 async function restore(

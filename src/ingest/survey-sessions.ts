@@ -7,7 +7,7 @@ import { listSessionFiles, readSessionFile } from '../lake/session-file.ts';
 import { isLanded, readSessionLedger } from '../lake/session-ledger.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
 import { listFiles } from '../lake/symbol-files.ts';
-import { type BronzeIndex, createBarFinder } from './bar-finder.ts';
+import { type BronzeIndex, createBarFinder, createSessionFinder } from './bar-finder.ts';
 import type { KnownSessions } from './plan-sessions.ts';
 
 /** What the lake has, as far as it matters to which sessions to fetch. */
@@ -23,6 +23,7 @@ export const NOTHING_KNOWN: Survey = {
   ledger: new Map(),
   stored: new Map(),
   gone: new Map(),
+  hasBars: () => true,
   lastBars: new Map(),
   files: new Map(),
   manifest: { entries: new Map(), etag: undefined },
@@ -69,7 +70,8 @@ export async function surveySessions(store: ObjectStore, window: readonly number
     known.set(session, { ...ledger.get(session)!, digest: '' });
     stored.delete(session);
   }
-  return { ledger: known, stored, gone, lastBars, files, manifest, recent };
+  const hasBars = createSessionFinder({ files, manifest, recent });
+  return { hasBars, ledger: known, stored, gone, lastBars, files, manifest, recent };
 }
 
 async function readSymbols(

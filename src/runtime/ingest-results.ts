@@ -66,7 +66,8 @@ export function describeMeta(result: IngestMetaResult): string {
 
 function describeSessions(result: FetchResult): string {
   const { firstDate, lastDate, sessions, sessionsFetched, sessionsRestored, sessionsKnown } = result;
-  if (firstDate === null) return 'no session: the exchange was closed';
+  if (firstDate === null)
+    return result.missingCount > 0 ? 'no session that is over' : 'no session: the exchange was closed';
   const empty = result.sessionsEmpty.length > 0 ? [`without any bar: ${result.sessionsEmpty.join(', ')}`] : [];
   return lines([
     `${count(sessions, 'session')}, ${firstDate} to ${lastDate}: ${count(sessionsFetched)} fetched, ${count(sessionsRestored)} restored from the lake, ${count(sessionsKnown)} known`,
