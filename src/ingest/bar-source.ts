@@ -1,4 +1,3 @@
-import type { Bars } from '../bars.ts';
 import type { FetchedSession } from './session-bars.ts';
 
 /** Where the bars of whole sessions come from: the market data API, or the vendor's day files. */
@@ -15,12 +14,4 @@ export interface BarSource {
     session: number,
     call: { readonly mayBeEmpty: boolean; readonly signal?: AbortSignal | undefined },
   ): Promise<FetchedSession>;
-}
-
-/** A database that has the same bars. What it does with them is its own affair, and never fails a fetch. */
-export interface BarSink {
-  upsertBars(
-    bars: { readonly symbols: readonly string[]; readonly bars: Bars },
-    call: { readonly signal?: AbortSignal | undefined },
-  ): Promise<void>;
 }

@@ -7,10 +7,11 @@ export {
   openMarketApi,
   type RateLimit,
 } from './api/market-api.ts';
-export type { BarSink, BarSource } from './bar-source.ts';
+export type { BarSource } from './bar-source.ts';
 export { type CorporateActionsResult, ingestCorporateActions } from './corporate-actions.ts';
 export type { CsvProblem } from './csv-problems.ts';
 export type { CsvProblemKind } from './csv-rows.ts';
+export type { BarSink, DatabaseFailure } from './fetch-call.ts';
 export { flatFileSource } from './flat-files.ts';
 export { type IngestCsvOptions, type IngestCsvResult, ingestCsv } from './ingest-csv.ts';
 export { type IngestMetaOptions, type IngestMetaResult, ingestMeta, type MetadataSink } from './ingest-meta.ts';

@@ -2,16 +2,16 @@ import type { Calendar } from '../calendar.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { mapAll } from '../lake/map-all.ts';
 import type { ObjectStore } from '../lake/store.ts';
-import type { Watermark, WatermarkStore } from '../lake/watermarks.ts';
-import { failedSymbol, type OnProgress } from '../progress.ts';
+import type { Watermark } from '../lake/watermarks.ts';
+import { failedSymbol } from '../progress.ts';
 import { formatSession } from '../session.ts';
 import type { MarketApi } from './api/market-api.ts';
 import { fetchTickerBars } from './api/ticker-bars.ts';
 import { fetchTickerDetails } from './api/ticker-details.ts';
-import type { BarSink } from './bar-source.ts';
 import { openBulkImport } from './bulk-import.ts';
+import { type BarCounts, type DatabaseFailure, type FetchCall, writeToSink } from './fetch-call.ts';
 import { openListing } from './land-sessions.ts';
-import { type MissingLog, missingRow } from './missing-bars.ts';
+import { missingRow } from './missing-bars.ts';
 import { putQuarantine } from './quarantine.ts';
 import { knownSessions } from './session-window.ts';
 import { missesBar } from './source-row.ts';
@@ -23,28 +23,14 @@ export interface SymbolRange {
   readonly to: number;
 }
 
-export interface IngestHistoriesOptions {
-  readonly calendar: Calendar;
-  readonly watermarks: WatermarkStore;
-  readonly missing: MissingLog;
+export interface IngestHistoriesOptions extends FetchCall {
   /** Whether an answer that begins later than asked for is looked into, and told. */
   readonly findTruncated: boolean;
-  readonly sink?: BarSink | undefined;
-  readonly now: () => number;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
-export interface HistoriesResult {
-  readonly fetched: number;
-  readonly stored: number;
-  readonly unchanged: number;
-  readonly skipped: number;
-  readonly quarantined: number;
-  readonly quarantine: readonly string[];
+export interface HistoriesResult extends BarCounts {
   /** Symbols that have no bars in their range; they are not asked for again. */
   readonly withoutBars: readonly string[];
-  readonly databaseFailures: readonly { readonly date: string; readonly message: string }[];
 }
 
 /** Symbols whose watermarks are written at once: as many are asked for again after a crash. */
@@ -67,7 +53,7 @@ export async function ingestHistories(
 ): Promise<HistoriesResult> {
   const counts = { fetched: 0, stored: 0, unchanged: 0, skipped: 0, quarantined: 0 };
   const [quarantine, withoutBars]: [string[], string[]] = [[], []];
-  const databaseFailures: { date: string; message: string }[] = [];
+  const databaseFailures: DatabaseFailure[] = [];
   const bulk = openBulkImport(store, { now, signal });
   const filesOf = await openListing(store, ranges.length, { signal });
   let marks: Watermark[] = [];
@@ -85,7 +71,9 @@ export async function ingestHistories(
     if (bars.session.length > 0) {
       const outcome = await bulk.add(await filesOf(symbol), bars);
       counts[outcome === 'unchanged' ? 'unchanged' : 'stored'] += bars.session.length;
-      await writeToDatabase(symbol, bars);
+      const symbols = Array<string>(bars.session.length).fill(symbol);
+      const failure = await writeToSink({ sink, signal }, symbol, { symbols, bars });
+      if (failure) databaseFailures.push(failure);
     } else if (unknownUntil === undefined) withoutBars.push(symbol);
     counts.fetched += rows;
     counts.skipped += skipped;
@@ -102,16 +90,6 @@ export async function ingestHistories(
       checkedFrom: isChecked ? checkedFrom : -1,
       checkedThrough: isChecked ? to : -1,
     });
-  };
-
-  const writeToDatabase = async (symbol: string, bars: Parameters<BarSink['upsertBars']>[0]['bars']): Promise<void> => {
-    try {
-      await sink?.upsertBars({ symbols: Array(bars.session.length).fill(symbol), bars }, { signal });
-    } catch (error) {
-      signal?.throwIfAborted();
-      const { message } = failedSymbol(symbol, error);
-      databaseFailures.push({ date: formatSession(bars.session.at(-1)!), message: `${symbol}: ${message}` });
-    }
   };
 
   const ingestOrReport = async (range: SymbolRange): Promise<void> => {

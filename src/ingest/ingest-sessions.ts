@@ -1,35 +1,24 @@
 import type { Calendar } from '../calendar.ts';
 import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
 import type { ObjectStore } from '../lake/store.ts';
-import type { WatermarkStore } from '../lake/watermarks.ts';
 import type { OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
-import type { BarSink, BarSource } from './bar-source.ts';
+import type { BarSource } from './bar-source.ts';
 import { fetchAhead } from './fetch-ahead.ts';
+import type { BarCounts, FetchCall } from './fetch-call.ts';
 import { landBulk, landDaily } from './land-sessions.ts';
-import { type MissingBars, type MissingLog, missingRow, missingSession } from './missing-bars.ts';
+import { type MissingBars, missingRow, missingSession } from './missing-bars.ts';
 import { type PlannedSession, planSessions } from './plan-sessions.ts';
 import { putQuarantine } from './quarantine.ts';
 import { getAnswer, keepEmpty, type SessionAnswer } from './session-answer.ts';
-import { type DatabaseFailure, openLanding } from './session-landing.ts';
+import { openLanding } from './session-landing.ts';
 import { chooseWindow, type WindowOptions } from './session-window.ts';
 import { missesBar } from './source-row.ts';
 import { NOTHING_KNOWN, type Survey, surveySessions } from './survey-sessions.ts';
 
-export interface IngestSessionsOptions extends WindowOptions {
-  readonly calendar: Calendar;
-  readonly watermarks: WatermarkStore;
-  readonly missing: MissingLog;
-  /** Ask for every session again, whatever is known of it, and compare every bar. */
-  readonly force?: boolean | undefined;
-  /** A database that gets the same bars; its failures never fail the run. */
-  readonly sink?: BarSink | undefined;
-  readonly now: () => number;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
+export interface IngestSessionsOptions extends FetchCall, WindowOptions {}
 
-export interface SessionsResult {
+export interface SessionsResult extends BarCounts {
   /** The sessions that were looked at: first, last, and how many; `null` where there is none. */
   readonly firstDate: string | null;
   readonly lastDate: string | null;
@@ -42,20 +31,8 @@ export interface SessionsResult {
   readonly sessionsMissing: number;
   /** Sessions of the calendar that turned out to have no bars. */
   readonly sessionsEmpty: readonly string[];
-  /** Rows that came from the source. */
-  readonly fetched: number;
-  /** Bars that are in bronze now and were not, or were others. */
-  readonly stored: number;
-  /** Bars that were there already. */
-  readonly unchanged: number;
-  /** Rows of no interest: test symbols, other markets, the same again. */
-  readonly skipped: number;
-  /** Rows that are no bars, and the objects they are kept in. */
-  readonly quarantined: number;
-  readonly quarantine: readonly string[];
   /** Why it could not be found out what bronze has, so that only the last closed session was asked for. */
   readonly fallback: string | null;
-  readonly databaseFailures: readonly DatabaseFailure[];
 }
 
 /** So many new sessions are cheaper merged into `data.parquet` at once than as files of their own, to be merged later. */

@@ -1,33 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import { BatchLayerError, messageOf } from '../errors.ts';
+import { BatchLayerError } from '../errors.ts';
 import { claimSessions, commitSessions } from '../lake/session-ledger.ts';
 import type { ObjectStore } from '../lake/store.ts';
-import type { Watermark, WatermarkStore } from '../lake/watermarks.ts';
+import type { Watermark } from '../lake/watermarks.ts';
 import type { FailedSymbol } from '../progress.ts';
 import { formatSession } from '../session.ts';
-import type { BarSink } from './bar-source.ts';
+import { type DatabaseFailure, type FetchCall, writeToSink } from './fetch-call.ts';
 import type { Landing } from './land-sessions.ts';
-import { type MissingLog, missingSession } from './missing-bars.ts';
+import { missingSession } from './missing-bars.ts';
 import type { SessionAnswer } from './session-answer.ts';
 
-export interface LandingOptions {
+export interface LandingOptions extends Omit<FetchCall, 'calendar' | 'force' | 'onProgress'> {
   /** Name of the source. */
   readonly source: string;
-  readonly sink: BarSink | undefined;
-  readonly watermarks: WatermarkStore;
   /** The last session of which bronze has a symbol's bar, as far as is known. */
   readonly known: ReadonlyMap<string, number>;
   /** Whether the bars of a session are no longer corrected. */
   readonly settled: (session: number) => boolean;
-  readonly missing: MissingLog;
-  readonly now: () => number;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** A session that the database did not take. The lake has it. */
-export interface DatabaseFailure {
-  readonly date: string;
-  readonly message: string;
 }
 
 /** Brings answers into bronze and tells of it, in the order that loses nothing. */
@@ -49,17 +38,6 @@ export function openLanding(
   const counts = { stored: 0, unchanged: 0 };
   const databaseFailures: DatabaseFailure[] = [];
 
-  // Bronze is the truth: what the database does not take is told, and fails nothing.
-  const writeToDatabase = async ({ planned: { session }, news }: SessionAnswer): Promise<void> => {
-    if (!sink || !news || news.symbols.length === 0) return;
-    try {
-      await sink.upsertBars(news, { signal });
-    } catch (error) {
-      signal?.throwIfAborted();
-      databaseFailures.push({ date: formatSession(session), message: messageOf(error) });
-    }
-  };
-
   const advance = (answers: readonly SessionAnswer[], failed: readonly FailedSymbol[]): void => {
     const lost = new Set(failed.map(({ symbol }) => symbol));
     for (const { news } of answers) {
@@ -80,7 +58,10 @@ export function openLanding(
       counts.unchanged += unchanged;
       const date = sessions.length === 1 ? formatSession(sessions[0]!) : null;
       for (const symbol of failed) missing.add({ date, ...symbol });
-      for (const answer of answers) await writeToDatabase(answer);
+      for (const { planned, news } of answers) {
+        const failure = news && (await writeToSink({ sink, signal }, formatSession(planned.session), news));
+        if (failure) databaseFailures.push(failure);
+      }
       // Commit point: from here on these bars are not asked for again.
       const landed = answers.map((answer) => ({ source, ...landedOf(answer, failed) }));
       const contested = await commitSessions(store, run, landed, { claimed, settled, now, signal });
