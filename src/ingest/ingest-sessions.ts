@@ -61,7 +61,7 @@ export async function ingestSessions(
   for (const session of notClosed) missing.add(missingSession(session, notOver(calendar, session)));
   const { survey, fallback } = await surveyOrFallBack(store, sessions, signal);
   const window = fallback === null || options.from !== undefined ? sessions : [lastClosed];
-  const planned = planSessions(window, survey, { correctable, force });
+  const planned = planSessions(window, survey, { source: source.name, correctable, force });
   const isBulk = planned.filter(({ absent }) => absent === undefined).length >= BULK_SESSIONS;
   const { sink, watermarks } = options;
   const { lastBars: known } = survey;

@@ -34,12 +34,16 @@ export interface PlannedSession {
  * where it is forced. One whose answer is in the lake needs no call: bars that are not in bronze come from there.
  *
  * @param window the sessions to look at
- * @param correctable those whose bars may still be corrected
+ * @param options `source` is asked; `correctable` are sessions whose bars may still be corrected
  */
 export function planSessions(
   window: readonly number[],
   { ledger, stored, gone, hasBars }: KnownSessions,
-  { correctable, force }: { readonly correctable: ReadonlySet<number>; readonly force: boolean },
+  {
+    source,
+    correctable,
+    force,
+  }: { readonly source: string; readonly correctable: ReadonlySet<number>; readonly force: boolean },
 ): PlannedSession[] {
   return window.flatMap((session): PlannedSession[] => {
     const entry = ledger.get(session);
@@ -53,7 +57,10 @@ export function planSessions(
         isKnown ? { ...anew, action: 'restore', digest, isUncertain } : { ...anew, action: 'fetch', isUncertain },
       ];
     }
-    return planLanded(entry, gone.get(session) ?? [], correctable.has(session));
+    // What another source has may be less than this one's, or more: one that is complete is not played off against it.
+    const isOwn = entry.source === source;
+    const missing = isOwn ? entry.missing : [];
+    return planLanded({ ...entry, missing }, gone.get(session) ?? [], isOwn && correctable.has(session));
   });
 }
 

@@ -43,14 +43,14 @@ export async function getAnswer(
   const file = encodeSession(fetched);
   const answer = { planned, fetched, digest: file.digest, rows: fetched.symbols.length, missing: fetched.missing };
   const { absent } = planned;
-  if (absent?.length === 0 && file.digest === planned.digest && fetched.missing.length === 0) {
-    return { ...answer, news: undefined };
-  }
+  const isSame = absent !== undefined && file.digest === planned.digest;
+  const hasAbsent = new Set(absent);
+  if (isSame && !fetched.symbols.some((symbol) => hasAbsent.has(symbol))) return { ...answer, news: undefined };
   // That there are no bars at all is not believed at once.
   if (answer.rows > 0) await putSessionFile(store, planned.session, file, call);
   if (absent === undefined) return { ...answer, news: fetched };
   const before = await readSessionFile(store, planned.session, planned.digest!, call);
-  return { ...answer, news: differences(fetched, before, new Set(absent)) };
+  return { ...answer, news: differences(fetched, before, hasAbsent) };
 }
 
 /** @throws BatchLayerError `Unavailable` where rows came and none is a bar: that is a source out of order, no day without trading */
