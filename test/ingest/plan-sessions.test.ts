@@ -34,8 +34,7 @@ const NOTHING: KnownSessions = { ledger: new Map(), stored: new Map(), gone: new
 
 /** What is planned, in words: `2026-03-09 fetch`, and which symbols bronze has not: all of them where nothing is known. */
 function planOf(known: Partial<KnownSessions>, { force = false, window = [A, B, C, D, E] } = {}): string[] {
-  const nothing = { ledger: new Map(), stored: new Map(), gone: new Map(), hasBars: () => false };
-  const planned = planSessions(window, { ...nothing, ...known }, { source: 'grouped', correctable: LAST_THREE, force });
+  const planned = planSessions(window, { ...NOTHING, ...known }, { source: 'grouped', correctable: LAST_THREE, force });
   return planned.map(({ session, action, absent }) => `${formatSession(session)} ${action} ${absent ?? 'all'}`.trim());
 }
 
@@ -97,6 +96,17 @@ describe('planSessions', () => {
       '2026-03-10 restore all',
       '2026-03-13 fetch all',
     ]);
+  });
+
+  test('leaves to another source what that has brought, and puts back what is gone of it', () => {
+    const ledger = new Map([
+      landed(A, { source: 'flatfiles', missing: ['AAPL'] }),
+      landed(D, { source: 'flatfiles' }),
+      landed(E, { source: 'flatfiles' }),
+    ]);
+    const gone = new Map([[E, ['T']]]);
+    expect(planOf({ ledger, gone }, { window: [A, D, E] })).toEqual(['2026-03-13 restore T']);
+    expect(planOf({ ledger, gone }, { window: [D], force: true })).toEqual(['2026-03-12 fetch all']);
   });
 
   test('asks where there are two answers, and nothing tells which is in bronze', () => {
