@@ -1,31 +1,27 @@
+import type { Bars } from '../bars.ts';
 import type { Calendar } from '../calendar.ts';
 import { BatchLayerError, hasCode } from '../errors.ts';
 import { mapAll } from '../lake/map-all.ts';
 import type { ObjectStore } from '../lake/store.ts';
+import { listSymbol } from '../lake/symbol-files.ts';
 import type { Watermark } from '../lake/watermarks.ts';
 import { failedSymbol } from '../progress.ts';
 import { formatSession } from '../session.ts';
 import type { MarketApi } from './api/market-api.ts';
 import { fetchTickerBars } from './api/ticker-bars.ts';
-import { fetchTickerDetails } from './api/ticker-details.ts';
 import { openBulkImport } from './bulk-import.ts';
 import { type BarCounts, type DatabaseFailure, type FetchCall, writeToSink } from './fetch-call.ts';
-import { openListing } from './land-sessions.ts';
+import { createTruncationFinder, type KnownFrom, type SymbolRange } from './find-truncation.ts';
 import { missingRow } from './missing-bars.ts';
 import { putQuarantine } from './quarantine.ts';
 import { knownSessions } from './session-window.ts';
-import { missesBar } from './source-row.ts';
-
-/** Sessions of one symbol to ask for. */
-export interface SymbolRange {
-  readonly symbol: string;
-  readonly from: number;
-  readonly to: number;
-}
+import { missesBar, type QuarantinedRow } from './source-row.ts';
 
 export interface IngestHistoriesOptions extends FetchCall {
-  /** Whether an answer that begins later than asked for is looked into, and told. */
-  readonly findTruncated: boolean;
+  /** Whether somebody asks for just these: what of them cannot be had is told, and asked for again. */
+  readonly isChosen: boolean;
+  /** The last session that is no longer corrected: later ones are asked for again. */
+  readonly settledThrough: number;
 }
 
 export interface HistoriesResult extends BarCounts {
@@ -38,8 +34,6 @@ const BATCH_SYMBOLS = 200;
 const CONCURRENT_SYMBOLS = 8;
 /** The exchange was never closed for longer. */
 const MAX_CLOSED_DAYS = 10;
-/** A symbol may begin to trade so many sessions after its listing. */
-const LISTING_SESSIONS = 5;
 
 /**
  * Brings ranges of single symbols into their `data.parquet`, a call each. What is known of them by then is in the watermarks,
@@ -49,13 +43,13 @@ export async function ingestHistories(
   store: ObjectStore,
   api: MarketApi,
   ranges: readonly SymbolRange[],
-  { calendar, watermarks, missing, findTruncated, sink, now, onProgress, signal }: IngestHistoriesOptions,
+  { calendar, watermarks, missing, isChosen, settledThrough, sink, now, onProgress, signal }: IngestHistoriesOptions,
 ): Promise<HistoriesResult> {
   const counts = { fetched: 0, stored: 0, unchanged: 0, skipped: 0, quarantined: 0 };
   const [quarantine, withoutBars]: [string[], string[]] = [[], []];
   const databaseFailures: DatabaseFailure[] = [];
   const bulk = openBulkImport(store, { now, signal });
-  const filesOf = await openListing(store, ranges.length, { signal });
+  const findTruncation = createTruncationFinder(api, calendar, { signal });
   let marks: Watermark[] = [];
   let done = 0;
 
@@ -63,33 +57,52 @@ export async function ingestHistories(
     const { symbol, from, to } = range;
     const { isSession } = calendar;
     const { bars, rows, skipped, quarantined } = await fetchTickerBars(api, symbol, { from, to, isSession, signal });
+    counts.fetched += rows;
+    counts.skipped += skipped;
+    counts.quarantined += quarantined.length;
     const key = await putQuarantine(store, `symbol=${symbol}`, { source: 'range', rows: quarantined, signal });
     if (key) quarantine.push(key);
-    const [first = -1, last = -1] = [bars.session[0], bars.session.at(-1)];
-    const unknownUntil = findTruncated ? await findTruncation(api, calendar, range, first, signal) : undefined;
-    if (unknownUntil !== undefined) missing.add(truncated(range, unknownUntil));
     if (bars.session.length > 0) {
-      const outcome = await bulk.add(await filesOf(symbol), bars);
+      const outcome = await bulk.add(await listSymbol(store, symbol, { signal }), bars);
       counts[outcome === 'unchanged' ? 'unchanged' : 'stored'] += bars.session.length;
       const symbols = Array<string>(bars.session.length).fill(symbol);
       const failure = await writeToSink({ sink, signal }, symbol, { symbols, bars });
       if (failure) databaseFailures.push(failure);
-    } else if (unknownUntil === undefined) withoutBars.push(symbol);
-    counts.fetched += rows;
-    counts.skipped += skipped;
-    counts.quarantined += quarantined.length;
-    const dates = new Set(Array.from(bars.session, formatSession));
-    const absent = new Map(quarantined.filter(missesBar).map((row) => [row.date, row]));
-    for (const date of dates) absent.delete(date);
-    for (const row of absent.values()) missing.add(missingRow(row));
-    const checkedFrom = unknownUntil ?? dayAfterSession(calendar, from);
-    const isChecked = checkedFrom <= to && absent.size === 0;
+    }
+    const isComplete = tellMissing(bars, quarantined);
+    const { known, isTruncated } = isChosen
+      ? await findKnown(range, bars.session[0])
+      : { known: from, isTruncated: false };
+    if (isTruncated) missing.add(truncated(range, known));
+    else if (bars.session.length === 0) withoutBars.push(symbol);
+    const checkedFrom = known === from ? dayAfterSession(calendar, from) : known;
+    const checkedThrough = Math.min(to, settledThrough);
+    const isChecked = checkedFrom <= checkedThrough && (isComplete || !isChosen);
     marks.push({
       symbol,
-      lastSession: last,
+      lastSession: bars.session.at(-1) ?? -1,
       checkedFrom: isChecked ? checkedFrom : -1,
-      checkedThrough: isChecked ? to : -1,
+      checkedThrough: isChecked ? checkedThrough : -1,
     });
+  };
+
+  // Rows that were put aside, of sessions that no other row has the bar of.
+  const tellMissing = ({ session }: Bars, quarantined: readonly QuarantinedRow[]): boolean => {
+    const absent = new Map(quarantined.filter(missesBar).map((row) => [row.date, row]));
+    for (const day of session) absent.delete(formatSession(day));
+    for (const row of absent.values()) missing.add(missingRow(row));
+    return absent.size === 0;
+  };
+
+  // The bars are in bronze by now, whatever becomes of this.
+  const findKnown = async (range: SymbolRange, first: number | undefined): Promise<KnownFrom> => {
+    try {
+      return await findTruncation(range, first);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!hasCode(error, 'Unavailable', 'NotEntitled', 'NotFound')) throw error;
+      return { known: first ?? range.to + 1, isTruncated: true };
+    }
   };
 
   const ingestOrReport = async (range: SymbolRange): Promise<void> => {
@@ -119,8 +132,7 @@ function dayAfterSession(calendar: Calendar, from: number): number {
 }
 
 /**
- * What of a range is still to be asked for: sessions after those that are known, and the last ones, which may be corrected.
- * Pure.
+ * What of a range is still to be asked for: the sessions after those that are known. Pure.
  *
  * @param window all sessions of the range, ascending
  */
@@ -128,35 +140,13 @@ export function planRange(
   symbol: string,
   window: readonly number[],
   mark: Watermark | undefined,
-  { correctable, force }: { readonly correctable: ReadonlySet<number>; readonly force: boolean },
+  { force }: { readonly force: boolean },
 ): SymbolRange | undefined {
   const [first, last] = [window[0], window.at(-1)];
   if (first === undefined || last === undefined) return undefined;
   const isKnown = !force && mark !== undefined && mark.checkedFrom !== -1 && mark.checkedFrom <= first;
-  const from = isKnown ? window.find((session) => session > mark.checkedThrough || correctable.has(session)) : first;
+  const from = isKnown ? window.find((session) => session > mark.checkedThrough) : first;
   return from === undefined ? undefined : { symbol, from, to: last };
-}
-
-/**
- * The API answers for sessions before the plan's history as if there were no bars. Where an answer begins later than asked for,
- * the day of the listing tells whether that is why.
- *
- * @returns the first session that is known, where earlier ones are not; one after the range where none is
- */
-async function findTruncation(
-  api: MarketApi,
-  calendar: Calendar,
-  { symbol, from, to }: SymbolRange,
-  first: number,
-  signal: AbortSignal | undefined,
-): Promise<number | undefined> {
-  const known = first === -1 ? to + 1 : first;
-  if (calendar.sessionsBetween(from, known - 1).length === 0) return undefined;
-  // As of then: of who is listed no longer there are no details today.
-  const details = await fetchTickerDetails(api, symbol, { session: first === -1 ? to : first, signal });
-  if (details === undefined) return undefined;
-  const listed = Math.max(from, details.listDate ?? -1);
-  return calendar.sessionsBetween(listed, known - 1).length > LISTING_SESSIONS ? known : undefined;
 }
 
 function truncated({ symbol, from, to }: SymbolRange, known: number) {

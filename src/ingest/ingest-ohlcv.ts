@@ -14,9 +14,9 @@ import { type CorporateActionsResult, ingestCorporateActions } from './corporate
 import type { BarSink } from './fetch-call.ts';
 import { type HistoriesResult, ingestHistories, planRange } from './ingest-histories.ts';
 import { type IngestSessionsOptions, ingestSessions, type SessionsResult } from './ingest-sessions.ts';
-import { createMissingLog, type MissingBars, type MissingLog } from './missing-bars.ts';
+import { createMissingLog, type MissingBars, type MissingLog, missingSession } from './missing-bars.ts';
 import { MAX_LISTINGS, planListings } from './plan-listings.ts';
-import { chooseWindow, type WindowOptions } from './session-window.ts';
+import { chooseWindow, notOver, settledThrough, type WindowOptions } from './session-window.ts';
 
 /** What fetching needs, from whatever source. */
 export interface FetchOptions extends WindowOptions {
@@ -135,7 +135,8 @@ async function ingestMarket(
   const listings = planListings(window, survey, { marks, calendar });
   const histories = await ingestHistories(store, api, listings.slice(0, MAX_LISTINGS), {
     ...options,
-    findTruncated: false,
+    isChosen: false,
+    settledThrough: settledThrough(chooseWindow(calendar, options.now(), options)),
   });
   let corporateActions: CorporateActionsResult | null = null;
   try {
@@ -168,14 +169,20 @@ async function ingestChosen(
   symbols: readonly string[],
   options: IngestSessionsOptions,
 ): Promise<Outcome> {
-  const { calendar, watermarks, force = false, now, signal } = options;
-  const { sessions: window, correctable } = chooseWindow(calendar, now(), options);
+  const { calendar, watermarks, missing, force = false, now, signal } = options;
+  const chosenWindow = chooseWindow(calendar, now(), options);
+  const { sessions: window, notClosed } = chosenWindow;
+  for (const session of notClosed) missing.add(missingSession(session, notOver(calendar, session)));
   const marks = await watermarks.read({ signal });
   const chosen = [...new Set(symbols)];
   const ranges = chosen.flatMap((symbol) => {
-    return planRange(symbol, window, marks.get(symbol), { correctable, force }) ?? [];
+    return planRange(symbol, window, marks.get(symbol), { force }) ?? [];
   });
-  const histories = await ingestHistories(store, api, ranges, { ...options, findTruncated: true });
+  const histories = await ingestHistories(store, api, ranges, {
+    ...options,
+    isChosen: true,
+    settledThrough: settledThrough(chosenWindow),
+  });
   const [first, last] = [window[0], window.at(-1)];
   const none = { sessionsFetched: 0, sessionsRestored: 0, sessionsKnown: 0, sessionsMissing: 0, sessionsEmpty: [] };
   const counts = { fetched: 0, stored: 0, unchanged: 0, skipped: 0, quarantined: 0, quarantine: [] };
@@ -191,7 +198,7 @@ async function ingestChosen(
   return {
     ...withHistories(sessions, histories),
     symbolsFetched: ranges.length,
-    symbolsKnown: chosen.length - ranges.length,
+    symbolsKnown: window.length > 0 ? chosen.length - ranges.length : 0,
     symbolsWithoutBars: histories.withoutBars,
     listingsPending: 0,
     corporateActions: null,

@@ -1,4 +1,3 @@
-import type { Calendar } from '../calendar.ts';
 import { BatchLayerError, hasCode, messageOf } from '../errors.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import type { OnProgress } from '../progress.ts';
@@ -12,7 +11,7 @@ import { type PlannedSession, planSessions } from './plan-sessions.ts';
 import { putQuarantine } from './quarantine.ts';
 import { getAnswer, keepEmpty, type SessionAnswer } from './session-answer.ts';
 import { openLanding } from './session-landing.ts';
-import { chooseWindow, type WindowOptions } from './session-window.ts';
+import { chooseWindow, notOver, type WindowOptions } from './session-window.ts';
 import { missesBar } from './source-row.ts';
 import { NOTHING_KNOWN, type Survey, surveySessions } from './survey-sessions.ts';
 
@@ -57,16 +56,16 @@ export async function ingestSessions(
   options: IngestSessionsOptions,
 ): Promise<SessionsResult & { readonly survey: Survey; readonly window: readonly number[] }> {
   const { calendar, force = false, missing, now, onProgress, signal } = options;
-  const { sessions, notClosed, lastClosed, correctable } = chooseWindow(calendar, now(), options);
+  const { sessions, notClosed, lastClosed, correctable, isFinal } = chooseWindow(calendar, now(), options);
   for (const session of notClosed) missing.add(missingSession(session, notOver(calendar, session)));
   const { survey, fallback } = await surveyOrFallBack(store, sessions, signal);
-  const window = fallback === null || options.from !== undefined ? sessions : [lastClosed];
-  const planned = planSessions(window, survey, { source: source.name, correctable, force });
-  const isBulk = planned.filter(({ absent }) => absent === undefined).length >= BULK_SESSIONS;
+  const window = fallback === null ? sessions : fallbackWindow(sessions, lastClosed, options);
+  const planned = planSessions(window, survey, { source: source.name, correctable, isFinal, force });
+  const isBulk = planned.filter(({ landed }) => landed === undefined).length >= BULK_SESSIONS;
   const { sink, watermarks } = options;
   const { lastBars: known } = survey;
   const settled = (session: number) => !correctable.has(session);
-  const landing = openLanding(store, { source: source.name, sink, watermarks, known, settled, missing, now, signal });
+  const landing = openLanding(store, { sink, watermarks, known, settled, missing, now, signal });
   const counts = {
     sessionsFetched: 0,
     sessionsRestored: 0,
@@ -77,10 +76,11 @@ export async function ingestSessions(
   };
   const quarantine = new Set<string>();
   const empty: SessionAnswer[] = [];
+  const sessionsEmpty: string[] = [];
 
   const getOne = async (one: PlannedSession): Promise<SessionAnswer | MissingBars> => {
     try {
-      return await getAnswer(store, source, one, { mayBeEmpty: settled(one.session), signal });
+      return await getAnswer(store, source, one, { correctable, isFinal, now, signal });
     } catch (error) {
       signal?.throwIfAborted();
       // Only what is about this session: a wrong key, or a defect, is no matter of sessions.
@@ -89,7 +89,7 @@ export async function ingestSessions(
     }
   };
 
-  const countAnswer = async ({ planned: { session }, fetched, rows, news }: SessionAnswer): Promise<void> => {
+  const countAnswer = async ({ session, fetched, rows, news }: SessionAnswer): Promise<void> => {
     counts[fetched ? 'sessionsFetched' : 'sessionsRestored']++;
     landing.counts.unchanged += rows - (news?.symbols.length ?? 0);
     if (!fetched) return;
@@ -125,14 +125,14 @@ export async function ingestSessions(
       missing.add(answer);
       continue;
     }
-    await countAnswer(answer);
-    const { news, planned: one } = answer;
-    if (!news) continue;
-    if (answer.rows === 0) {
+    if (answer.rows === 0 && answer.fetched) {
       empty.push(answer);
       continue;
     }
-    if (one.isUncertain || (isBulk && one.absent === undefined)) {
+    await countAnswer(answer);
+    const { news, planned: one } = answer;
+    if (!news) continue;
+    if (one.isUncertain || (isBulk && one.landed === undefined)) {
       waiting.push(answer);
       waitingRows += news.symbols.length;
       if (waitingRows >= MAX_WAITING_ROWS) await landWaiting();
@@ -142,14 +142,18 @@ export async function ingestSessions(
     }
   }
   await landWaiting();
-  const sessionsEmpty = empty.map(({ planned: { session } }) => formatSession(session));
-  if (empty.length <= MAX_EMPTY) {
-    for (const answer of empty) {
-      await keepEmpty(store, answer, { signal });
-      await landing.land([answer], async () => ({ stored: 0, unchanged: 0, failed: [] }));
+  for (const answer of empty) {
+    const { session } = answer;
+    if (empty.length > MAX_EMPTY || hadBars(survey, session)) {
+      counts.sessionsMissing++;
+      missing.add(missingSession(session, doubtful(session, empty.length)));
+      continue;
     }
-  } else
-    for (const { planned: one } of empty) missing.add(missingSession(one.session, doubtful(one.session, empty.length)));
+    await countAnswer(answer);
+    sessionsEmpty.push(formatSession(session));
+    await keepEmpty(store, answer, { signal });
+    await landing.land([answer], async () => ({ stored: 0, unchanged: 0, failed: [] }));
+  }
   await landing.finish();
   const [first, last] = [window[0], window.at(-1)];
   return {
@@ -188,12 +192,24 @@ function countUp(onProgress: OnProgress | undefined, step: string, total: number
   return () => onProgress?.({ step, done: ++done, total });
 }
 
-function doubtful(session: number, count: number): BatchLayerError {
-  const message = `has no bars, like ${count - 1} others: the source may be out of order, or not reach back so far`;
-  return new BatchLayerError('Unavailable', `${formatSession(session)}: ${message}; try again later`);
+/** What is asked for where it could not be found out what bronze has: what was asked for by date, else the last session. */
+function fallbackWindow(
+  sessions: readonly number[],
+  lastClosed: number,
+  { from, to }: WindowOptions,
+): readonly number[] {
+  if (from !== undefined) return sessions;
+  return to === undefined ? [lastClosed] : sessions.slice(-1);
 }
 
-function notOver(calendar: Calendar, session: number): BatchLayerError {
-  const closes = new Date(calendar.closeOf(session)).toISOString();
-  return new BatchLayerError('Unavailable', `${formatSession(session)} is not over: it closes at ${closes}`);
+/** Whether bronze has, or may have, bars of a session: then there was trading, whatever a source says now. */
+function hadBars({ ledger, hasBars }: Survey, session: number): boolean {
+  return (ledger.get(session)?.rows ?? 0) > 0 || hasBars(session);
+}
+
+function doubtful(session: number, count: number): BatchLayerError {
+  const which =
+    count > MAX_EMPTY ? `no bars of it, nor of ${count - 1} others` : 'no bars of it, and the lake may have some';
+  const advice = 'it may be out of order, or not reach back so far; try again later';
+  return new BatchLayerError('Unavailable', `${formatSession(session)}: the source has ${which}: ${advice}`);
 }

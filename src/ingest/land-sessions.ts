@@ -79,7 +79,7 @@ export async function landBulk(
 }
 
 /** What bronze has of symbols: few are listed by themselves, for many all of it is listed once. */
-export async function openListing(
+async function openListing(
   store: ObjectStore,
   count: number,
   call: StoreCall,

@@ -1,7 +1,7 @@
 import type { Calendar } from '../calendar.ts';
 import { isLanded } from '../lake/session-ledger.ts';
 import type { Watermark } from '../lake/watermarks.ts';
-import type { SymbolRange } from './ingest-histories.ts';
+import type { SymbolRange } from './find-truncation.ts';
 import { knownSessions } from './session-window.ts';
 import type { Survey } from './survey-sessions.ts';
 

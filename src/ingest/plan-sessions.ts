@@ -1,4 +1,5 @@
 import { isLanded, type LedgerEntry, type SessionLedger } from '../lake/session-ledger.ts';
+import type { SessionWindow } from './session-window.ts';
 
 /** What is known of the sessions a run is about. */
 export interface KnownSessions {
@@ -16,10 +17,12 @@ export interface PlannedSession {
   readonly session: number;
   /** `fetch`: ask the source. `restore`: its answer is in the lake already. */
   readonly action: 'fetch' | 'restore';
-  /** The answer to restore from, or the last one that has landed, to compare with. */
+  /** The answer to restore from; `undefined` where there is none. */
   readonly digest: string | undefined;
-  /** The last answer is in bronze, but for these symbols; `undefined`: nothing is known to be there. */
-  readonly absent: readonly string[] | undefined;
+  /** What is in bronze, as far as the ledger knows; `undefined` where it does not. */
+  readonly landed: LedgerEntry | undefined;
+  /** The symbols of that which are not there. */
+  readonly absent: readonly string[];
   /**
    * Somebody has brought bars of it to bronze, and nothing tells which. A daily file with the right bar says little then, as
    * another one may have been put over it in `data.parquet`: the bars have to be merged there.
@@ -27,27 +30,29 @@ export interface PlannedSession {
   readonly isUncertain: boolean;
 }
 
+export interface PlanOptions extends Pick<SessionWindow, 'correctable' | 'isFinal'> {
+  /** Name of the source that is asked. */
+  readonly source: string;
+  readonly force: boolean;
+}
+
 /**
  * What a run has to do for each session, ascending. Pure.
  *
- * A session is asked for where no answer of it has landed, where symbols were missing, where bars may still be corrected, and
- * where it is forced. One whose answer is in the lake needs no call: bars that are not in bronze come from there.
+ * A session is asked for where no answer of it has landed, where symbols were missing, where its bars may have been corrected
+ * since it was asked for, and where it is forced. One whose answer is in the lake needs no call: bars that are not in bronze
+ * come from there.
  *
  * @param window the sessions to look at
- * @param options `source` is asked; `correctable` are sessions whose bars may still be corrected
  */
 export function planSessions(
   window: readonly number[],
   { ledger, stored, gone, hasBars }: KnownSessions,
-  {
-    source,
-    correctable,
-    force,
-  }: { readonly source: string; readonly correctable: ReadonlySet<number>; readonly force: boolean },
+  { source, correctable, isFinal, force }: PlanOptions,
 ): PlannedSession[] {
   return window.flatMap((session): PlannedSession[] => {
     const entry = ledger.get(session);
-    const anew = { session, digest: undefined, absent: undefined };
+    const anew = { session, digest: undefined, landed: undefined, absent: [] };
     if (force) return [{ ...anew, action: 'fetch', isUncertain: true }];
     if (!isLanded(entry)) {
       const [digest, ...others] = stored.get(session) ?? [];
@@ -57,20 +62,12 @@ export function planSessions(
         isKnown ? { ...anew, action: 'restore', digest, isUncertain } : { ...anew, action: 'fetch', isUncertain },
       ];
     }
+    const lost = gone.get(session) ?? [];
+    const absent = [...new Set([...entry.missing, ...lost])];
+    const known = { session, digest: entry.digest, landed: entry, absent, isUncertain: false };
     // What another source has may be less than this one's, or more: one that is complete is not played off against it.
     const isOwn = entry.source === source;
-    const missing = isOwn ? entry.missing : [];
-    return planLanded({ ...entry, missing }, gone.get(session) ?? [], isOwn && correctable.has(session));
+    if (isOwn && (entry.missing.length > 0 || !isFinal(session, entry.askedAt))) return [{ ...known, action: 'fetch' }];
+    return lost.length > 0 ? [{ ...known, action: 'restore' }] : [];
   });
-}
-
-function planLanded(
-  { session, digest, missing }: LedgerEntry,
-  gone: readonly string[],
-  isCorrectable: boolean,
-): PlannedSession[] {
-  const absent = [...new Set([...missing, ...gone])];
-  const known = { session, digest, absent, isUncertain: false };
-  if (isCorrectable || missing.length > 0) return [{ ...known, action: 'fetch' }];
-  return absent.length > 0 ? [{ ...known, action: 'restore' }] : [];
 }

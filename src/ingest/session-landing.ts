@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { BatchLayerError } from '../errors.ts';
-import { claimSessions, commitSessions } from '../lake/session-ledger.ts';
+import { filterSession } from '../lake/session-file.ts';
+import { claimSessions, commitSessions, type Landed } from '../lake/session-ledger.ts';
 import type { ObjectStore } from '../lake/store.ts';
 import type { Watermark } from '../lake/watermarks.ts';
 import type { FailedSymbol } from '../progress.ts';
@@ -11,8 +12,6 @@ import { missingSession } from './missing-bars.ts';
 import type { SessionAnswer } from './session-answer.ts';
 
 export interface LandingOptions extends Omit<FetchCall, 'calendar' | 'force' | 'onProgress'> {
-  /** Name of the source. */
-  readonly source: string;
   /** The last session of which bronze has a symbol's bar, as far as is known. */
   readonly known: ReadonlyMap<string, number>;
   /** Whether the bars of a session are no longer corrected. */
@@ -31,7 +30,7 @@ export interface SessionLanding {
 
 export function openLanding(
   store: ObjectStore,
-  { source, sink, watermarks, known, settled, missing, now, signal }: LandingOptions,
+  { sink, watermarks, known, settled, missing, now, signal }: LandingOptions,
 ): SessionLanding {
   const run = randomUUID();
   const lastBars = new Map(known);
@@ -51,19 +50,22 @@ export function openLanding(
     counts,
     databaseFailures,
     async land(answers, bring) {
-      const sessions = answers.map(({ planned: { session } }) => session);
+      const sessions = answers.map(({ session }) => session);
       const claimed = await claimSessions(store, run, sessions, { now, signal });
       const { stored, unchanged, failed } = await bring();
       counts.stored += stored;
       counts.unchanged += unchanged;
       const date = sessions.length === 1 ? formatSession(sessions[0]!) : null;
       for (const symbol of failed) missing.add({ date, ...symbol });
-      for (const { planned, news } of answers) {
-        const failure = news && (await writeToSink({ sink, signal }, formatSession(planned.session), news));
+      const lost = new Set(failed.map(({ symbol }) => symbol));
+      for (const { session, news } of answers) {
+        // What bronze has not, the database does not get either.
+        const rows = news && lost.size > 0 ? filterSession(news, (symbol) => !lost.has(symbol)) : news;
+        const failure = rows && (await writeToSink({ sink, signal }, formatSession(session), rows));
         if (failure) databaseFailures.push(failure);
       }
       // Commit point: from here on these bars are not asked for again.
-      const landed = answers.map((answer) => ({ source, ...landedOf(answer, failed) }));
+      const landed = answers.map((answer) => landedOf(answer, failed));
       const contested = await commitSessions(store, run, landed, { claimed, settled, now, signal });
       for (const session of contested) missing.add(missingSession(session, metAnotherRun(session)));
       advance(answers, failed);
@@ -77,12 +79,12 @@ export function openLanding(
 }
 
 function landedOf(
-  { planned: { session }, digest, rows, missing, news }: SessionAnswer,
+  { session, source, askedAt, digest, rows, missing, news }: SessionAnswer,
   failed: readonly FailedSymbol[],
-) {
+): Landed {
   const symbols = new Set(news?.symbols);
   const lost = failed.flatMap(({ symbol }) => (symbols.has(symbol) ? [symbol] : []));
-  return { session, digest, rows, missing: [...new Set([...missing, ...lost])] };
+  return { session, source, askedAt, digest, rows, missing: [...new Set([...missing, ...lost])] };
 }
 
 function markOf(symbol: string, lastSession: number): Watermark {

@@ -20,6 +20,8 @@ export interface SessionWindow {
   readonly lastClosed: number;
   /** Sessions whose bars the exchange may still correct: the last three. */
   readonly correctable: ReadonlySet<number>;
+  /** Whether an answer for a session, asked for at a time (milliseconds), came when nothing was corrected any more. */
+  readonly isFinal: (session: number, askedAt: number) => boolean;
 }
 
 const CORRECTABLE = 3;
@@ -43,8 +45,27 @@ export function chooseWindow(
     lastClosed,
     sessions: calendar.sessionsBetween(first, Math.min(last, lastClosed)),
     notClosed: calendar.sessionsBetween(Math.max(first, lastClosed + 1), last),
-    correctable: new Set(calendar.sessionsBetween(lastClosed - CORRECTABLE_DAYS, lastClosed).slice(-CORRECTABLE)),
+    correctable: lastSessions(calendar, lastClosed),
+    isFinal(session, askedAt) {
+      if (askedAt < calendar.closeOf(session)) return false;
+      return !lastSessions(calendar, calendar.lastClosedSession(askedAt)).has(session);
+    },
   };
+}
+
+function lastSessions(calendar: Calendar, lastClosed: number): Set<number> {
+  return new Set(knownSessions(calendar, lastClosed - CORRECTABLE_DAYS, lastClosed).slice(-CORRECTABLE));
+}
+
+/** The last day whose session is no longer corrected. */
+export function settledThrough({ correctable, lastClosed }: SessionWindow): number {
+  return Math.min(...correctable, lastClosed + 1) - 1;
+}
+
+/** The error of a session that has not closed yet. */
+export function notOver(calendar: Calendar, session: number): BatchLayerError {
+  const closes = new Date(calendar.closeOf(session)).toISOString();
+  return new BatchLayerError('Unavailable', `${formatSession(session)} is not over: it closes at ${closes}`);
 }
 
 /** Sessions between two days, as far back as the calendar knows. */

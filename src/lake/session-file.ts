@@ -30,12 +30,21 @@ export interface SessionBars {
 export interface SessionFile extends SessionBars {
   /** Symbols that a row came of, but no bar that can be taken. */
   readonly missing: readonly string[];
+  /** Whose answer it is. */
+  readonly source: string;
+  /** When it was asked for, in milliseconds since 1970-01-01. */
+  readonly askedAt: number;
 }
 
 /** An answer as a file, and the digest of its bars, which names it. */
 export function encodeSession(answer: SessionFile): { readonly bytes: Uint8Array; readonly digest: string } {
   const { bytes, digest } = encodeTable(BRONZE_SCHEMA, toColumns(answer), {
-    metadata: { missing: answer.missing.join(), ...RAW_PRICES },
+    metadata: {
+      missing: answer.missing.join(),
+      source: answer.source,
+      asked_at: String(answer.askedAt),
+      ...RAW_PRICES,
+    },
   });
   return { bytes, digest: digest.digest };
 }
@@ -55,9 +64,19 @@ export async function putSessionFile(
     await store.put(key, bytes, { ...call, ifNoneMatch: '*' });
   } catch (error) {
     if (!hasCode(error, 'Conflict')) throw error;
-    // Its name says what bars it has. Where it is damaged, or told of other symbols that are missing, it is replaced.
-    const found = await store.get(key, call);
-    if (!sameBytes(found.body, bytes)) await store.put(key, bytes, { ...call, ifMatch: found.etag });
+    await replaceOlder(store, key, bytes, call);
+  }
+}
+
+// Its name says what bars it has. What else it tells may be older, or it is damaged.
+async function replaceOlder(store: ObjectStore, key: string, bytes: Uint8Array, call?: StoreCall): Promise<void> {
+  const found = await store.get(key, call);
+  if (sameBytes(found.body, bytes)) return;
+  try {
+    await store.put(key, bytes, { ...call, ifMatch: found.etag });
+  } catch (error) {
+    // Somebody else has just had the same bars.
+    if (!hasCode(error, 'Conflict')) throw error;
   }
 }
 
@@ -82,7 +101,8 @@ export async function readSessionFile(
   }
   checkPrices(metadata, key);
   const missing = metadata.missing ? metadata.missing.split(',') : [];
-  return { session, symbols, bars: columnsToBars(columns), missing };
+  const { source = '', asked_at: askedAt = '0' } = metadata;
+  return { session, symbols, bars: columnsToBars(columns), missing, source, askedAt: Number(askedAt) };
 }
 
 /** Digests of all session files from one session to another. */

@@ -1,9 +1,9 @@
 import { hasCode } from '../errors.ts';
 import { type Columns, columnOf, decodeUtf8, encodeUtf8, type TableSchema, type Utf8Values } from './columns.ts';
 import { SESSION_LEDGER_KEY } from './keys.ts';
-import { decodeTable } from './parquet-decode.ts';
 import { encodeTable } from './parquet-encode.ts';
-import { conditionOf, type ObjectStore, orNone, type StoreCall } from './store.ts';
+import { readIndex } from './read-index.ts';
+import { conditionOf, type ObjectStore, type StoreCall } from './store.ts';
 
 /** Columns of the session ledger. */
 export const SESSION_LEDGER_SCHEMA: TableSchema = [
@@ -14,6 +14,7 @@ export const SESSION_LEDGER_SCHEMA: TableSchema = [
   { name: 'missing', type: 'utf8' },
   { name: 'landing', type: 'utf8' },
   { name: 'commits', type: 'int32' },
+  { name: 'asked_at', type: 'timestamp' },
   { name: 'last_updated', type: 'timestamp' },
 ];
 
@@ -29,6 +30,8 @@ export interface LedgerEntry {
   readonly missing: readonly string[];
   /** Runs that are bringing bars of the session into bronze, or died over it, and since when: `name@milliseconds`. */
   readonly landing: readonly string[];
+  /** When the source was asked for the answer, in milliseconds since 1970-01-01. */
+  readonly askedAt: number;
   /** How often a run has told that its bars are there. */
   readonly commits: number;
   /** Milliseconds since 1970-01-01. */
@@ -47,6 +50,7 @@ const UNKNOWN: Omit<LedgerEntry, 'session' | 'updatedAt'> = {
   missing: [],
   landing: [],
   commits: 0,
+  askedAt: 0,
 };
 const MAX_ATTEMPTS = 20;
 /** No run takes longer from a claim to its last write. */
@@ -165,15 +169,8 @@ async function readVersion(
   store: ObjectStore,
   call?: StoreCall,
 ): Promise<{ readonly entries: SessionLedger; readonly etag: string | undefined }> {
-  const object = await orNone(store.get(SESSION_LEDGER_KEY, call));
-  if (object === undefined) return { entries: new Map(), etag: undefined };
-  try {
-    const { columns } = decodeTable(SESSION_LEDGER_SCHEMA, object.body, SESSION_LEDGER_KEY);
-    return { entries: decodeEntries(columns), etag: object.etag };
-  } catch (error) {
-    if (!hasCode(error, 'CorruptObject')) throw error;
-    return { entries: new Map(), etag: object.etag };
-  }
+  const { columns, etag } = await readIndex(store, SESSION_LEDGER_KEY, SESSION_LEDGER_SCHEMA, call);
+  return { entries: columns ? decodeEntries(columns) : new Map(), etag };
 }
 
 function encodeEntries(entries: readonly LedgerEntry[]): Columns {
@@ -187,6 +184,7 @@ function encodeEntries(entries: readonly LedgerEntry[]): Columns {
       encodeUtf8(entries.map((entry) => entry.missing.join())),
       encodeUtf8(entries.map((entry) => entry.landing.join())),
       Int32Array.from(entries, (entry) => entry.commits),
+      Float64Array.from(entries, (entry) => entry.askedAt),
       Float64Array.from(entries, (entry) => entry.updatedAt),
     ],
   };
@@ -210,6 +208,7 @@ function decodeEntries(columns: Columns): Map<number, LedgerEntry> {
         missing: list(missing[i]!),
         landing: list(landing[i]!),
         commits: numbers('commits')[i]!,
+        askedAt: numbers('asked_at')[i]!,
         updatedAt: numbers('last_updated')[i]!,
       },
     ]),

@@ -2,9 +2,9 @@ import { hasCode } from '../errors.ts';
 import { compareSymbols } from '../symbol.ts';
 import { type Columns, columnOf, decodeUtf8, encodeUtf8, type TableSchema, type Utf8Values } from './columns.ts';
 import { WATERMARKS_KEY } from './keys.ts';
-import { decodeTable } from './parquet-decode.ts';
 import { encodeTable } from './parquet-encode.ts';
-import { conditionOf, type ObjectStore, orNone, type StoreCall } from './store.ts';
+import { readIndex } from './read-index.ts';
+import { conditionOf, type ObjectStore, type StoreCall } from './store.ts';
 
 /** Columns of the watermarks in the lake. */
 export const WATERMARK_SCHEMA: TableSchema = [
@@ -32,25 +32,12 @@ export interface WatermarkStore {
 }
 
 const MAX_ATTEMPTS = 20;
-const MAX_READS = 3;
 
 /** Watermarks as an object in the lake. One that is damaged counts as empty: work is done again, nothing is lost. */
 export function lakeWatermarks(store: ObjectStore): WatermarkStore {
-  const readOnce = async (call?: StoreCall) => {
-    const object = await orNone(store.get(WATERMARKS_KEY, call));
-    if (object === undefined) return { marks: new Map<string, Watermark>(), etag: undefined };
-    return { marks: decode(decodeTable(WATERMARK_SCHEMA, object.body, WATERMARKS_KEY).columns), etag: object.etag };
-  };
   const read = async (call?: StoreCall) => {
-    for (let attempt = 1; attempt <= MAX_READS; attempt++) {
-      try {
-        return await readOnce(call);
-      } catch (error) {
-        // It may have been damaged on the way: to take it for empty is to write it anew.
-        if (!hasCode(error, 'CorruptObject')) throw error;
-      }
-    }
-    return { marks: new Map<string, Watermark>(), etag: (await orNone(store.head(WATERMARKS_KEY, call)))?.etag };
+    const { columns, etag } = await readIndex(store, WATERMARKS_KEY, WATERMARK_SCHEMA, call);
+    return { marks: columns ? decode(columns) : new Map<string, Watermark>(), etag };
   };
   return {
     read: async (call) => (await read(call)).marks,

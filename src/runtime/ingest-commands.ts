@@ -177,7 +177,9 @@ function datesOf({ date, from, to, backfillDays }: DateOptions) {
 function settingsOf({ MARKET_CALENDAR_OVERRIDES, EXCLUDED_SYMBOLS }: NodeJS.ProcessEnv) {
   return {
     overrides: parseCalendarOverrides(MARKET_CALENDAR_OVERRIDES ?? ''),
-    exclude: EXCLUDED_SYMBOLS?.split(',').map(checkSymbol),
+    exclude: EXCLUDED_SYMBOLS?.trim()
+      ? EXCLUDED_SYMBOLS.split(',').map((symbol) => checkSymbol(symbol.trim()))
+      : undefined,
   };
 }
 

@@ -22,7 +22,7 @@ function answer(symbols: readonly string[], { close = 10, session = SESSION, mis
     bars.vwap![i] = close + i + 0.5;
     bars.trades![i] = 7 + i;
   }
-  return { session, symbols, bars, missing };
+  return { session, symbols, bars, missing, source: 'grouped', askedAt: 1_000 };
 }
 
 async function put(store: ObjectStore, given: ReturnType<typeof answer>): Promise<string> {

@@ -21,6 +21,7 @@ const landedAs = (session: number, digest: string, missing: readonly string[] = 
   digest: digest.padStart(16, '0'),
   rows: 3,
   missing,
+  askedAt: 1_000,
 });
 
 /** A run of its own, as far as the ledger sees one. Bars may still be corrected where they are not `settled`. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BatchLayerError, hasCode } from '../../errors.ts';
+import { BatchLayerError } from '../../errors.ts';
 import { formatSession } from '../../session.ts';
 import { collectSession, type FetchedSession } from '../session-bars.ts';
 import { parseAnswer } from './answer.ts';
@@ -34,13 +34,15 @@ export async function fetchGroupedBars(
   { exclude, mayBeEmpty = false, signal }: GroupedOptions = {},
 ): Promise<FetchedSession> {
   const path = `/v2/aggs/grouped/locale/us/market/stocks/${formatSession(session)}`;
-  let isEmpty = false;
+  let empty: BatchLayerError | undefined;
   const read = (answer: unknown): FetchedSession => {
     const { adjusted, resultsCount, results } = parseAnswer(GROUPED, answer, path);
     if (adjusted === true) throw new BatchLayerError('BadInput', `${path}: has adjusted prices: bronze holds raw ones`);
     const rows = results ?? [];
-    isEmpty = rows.length === 0;
-    if (isEmpty) throw new BatchLayerError('Unavailable', `${path}: has no bars of a trading day: try again later`);
+    if (rows.length === 0) {
+      empty = new BatchLayerError('Unavailable', `${path}: has no bars of a trading day: try again later`);
+      throw empty;
+    }
     if (resultsCount !== undefined && resultsCount !== rows.length) {
       throw new BatchLayerError('Unavailable', `${path}: has ${rows.length} bars of ${resultsCount}: try again later`);
     }
@@ -54,7 +56,8 @@ export async function fetchGroupedBars(
   try {
     return await api.get(path, { adjusted: false, include_otc: false }, read, { signal });
   } catch (error) {
-    if (mayBeEmpty && isEmpty && hasCode(error, 'Unavailable')) return collectSession(session).finish();
+    // Only where the last answer said so: one before a failure is none.
+    if (mayBeEmpty && empty !== undefined && error === empty) return collectSession(session).finish();
     throw error;
   }
 }

@@ -26,7 +26,8 @@ const OTHER_DAY: RowFinding = { fault: 'wrong_day', message: 'its time is of no 
 const RANGE = z.object({
   adjusted: z.boolean().optional(),
   results: z.array(z.unknown()).nullish(),
-  next_url: z.string().optional(),
+  resultsCount: z.number().optional(),
+  next_url: z.string().nullish(),
 });
 
 /**
@@ -55,10 +56,14 @@ export async function fetchTickerBars(
 }
 
 function readPage(answer: unknown, path: string): { readonly rows: readonly ApiRow[]; readonly hasMore: boolean } {
-  const { adjusted, results, next_url } = parseAnswer(RANGE, answer, path);
+  const { adjusted, resultsCount, results, next_url } = parseAnswer(RANGE, answer, path);
   if (adjusted === true) throw new BatchLayerError('BadInput', `${path}: has adjusted prices: bronze holds raw ones`);
   if (results === null) throw new BatchLayerError('Unavailable', `${path}: has no results: try again later`);
-  return { rows: (results ?? []) as ApiRow[], hasMore: next_url !== undefined };
+  const rows = (results ?? []) as ApiRow[];
+  if (resultsCount !== undefined && resultsCount !== rows.length) {
+    throw new BatchLayerError('Unavailable', `${path}: has ${rows.length} bars of ${resultsCount}: try again later`);
+  }
+  return { rows, hasMore: Boolean(next_url) };
 }
 
 function sessionAfter(rows: readonly ApiRow[], start: number, path: string): number {
