@@ -7,14 +7,12 @@ export {
   openMarketApi,
   type RateLimit,
 } from './api/market-api.ts';
-export type { BarSource } from './bar-source.ts';
-export { type CorporateActionsResult, ingestCorporateActions } from './corporate-actions.ts';
-export type { CsvProblem } from './csv-problems.ts';
-export type { CsvProblemKind } from './csv-rows.ts';
-export type { BarSink, DatabaseFailure } from './fetch-call.ts';
-export { flatFileSource } from './flat-files.ts';
-export { type IngestCsvOptions, type IngestCsvResult, ingestCsv } from './ingest-csv.ts';
-export { type IngestMetaOptions, type IngestMetaResult, ingestMeta, type MetadataSink } from './ingest-meta.ts';
+export type { CsvProblem } from './csv/csv-problems.ts';
+export type { CsvProblemKind } from './csv/csv-rows.ts';
+export { type IngestCsvOptions, type IngestCsvResult, ingestCsv } from './csv/ingest-csv.ts';
+export type { BarSource } from './ohlcv/bar-source.ts';
+export type { BarSink, DatabaseFailure } from './ohlcv/fetch-call.ts';
+export { flatFileSource } from './ohlcv/flat-files.ts';
 export {
   type FetchOptions,
   type FetchResult,
@@ -22,8 +20,15 @@ export {
   type IngestOhlcvResult,
   ingestFrom,
   ingestOhlcv,
-} from './ingest-ohlcv.ts';
-export type { MissingBars } from './missing-bars.ts';
-export { type FetchedSession, TEST_SYMBOLS } from './session-bars.ts';
-export { readSplits } from './splits-table.ts';
-export { metadataAt, readSymbolMetadata, type SymbolMetadata } from './symbol-metadata.ts';
+} from './ohlcv/ingest-ohlcv.ts';
+export type { MissingBars } from './ohlcv/missing-bars.ts';
+export { type FetchedSession, TEST_SYMBOLS } from './ohlcv/session-bars.ts';
+export { type CorporateActionsResult, ingestCorporateActions } from './reference/corporate-actions.ts';
+export {
+  type IngestMetaOptions,
+  type IngestMetaResult,
+  ingestMeta,
+  type MetadataSink,
+} from './reference/ingest-meta.ts';
+export { readSplits } from './reference/splits-table.ts';
+export { metadataAt, readSymbolMetadata, type SymbolMetadata } from './reference/symbol-metadata.ts';

@@ -1,8 +1,8 @@
 import { allocateBars, copyBar } from '../../src/bars.ts';
 import { marketCalendar } from '../../src/calendar.ts';
-import type { BarSource } from '../../src/ingest/bar-source.ts';
-import { ingestSessions } from '../../src/ingest/ingest-sessions.ts';
-import { createMissingLog } from '../../src/ingest/missing-bars.ts';
+import type { BarSource } from '../../src/ingest/ohlcv/bar-source.ts';
+import { ingestSessions } from '../../src/ingest/ohlcv/ingest-sessions.ts';
+import { createMissingLog } from '../../src/ingest/ohlcv/missing-bars.ts';
 import type { ObjectStore, StoreCall } from '../../src/lake/store.ts';
 import { lakeWatermarks } from '../../src/lake/watermarks.ts';
 import { barsOf } from './bar-values.ts';

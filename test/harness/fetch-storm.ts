@@ -1,6 +1,6 @@
 import type { Calendar } from '../../src/calendar.ts';
-import { ingestSessions } from '../../src/ingest/ingest-sessions.ts';
-import { createMissingLog } from '../../src/ingest/missing-bars.ts';
+import { ingestSessions } from '../../src/ingest/ohlcv/ingest-sessions.ts';
+import { createMissingLog } from '../../src/ingest/ohlcv/missing-bars.ts';
 import { consolidate } from '../../src/lake/consolidate.ts';
 import { readConsolidated } from '../../src/lake/consolidated.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';

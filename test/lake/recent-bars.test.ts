@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { allocateBars, type Bars, sliceBars } from '../../src/bars.ts';
-import { ingestCsv } from '../../src/ingest/ingest-csv.ts';
+import { ingestCsv } from '../../src/ingest/csv/ingest-csv.ts';
 import { encodeUtf8 } from '../../src/lake/columns.ts';
 import { consolidateSymbol } from '../../src/lake/consolidate-symbol.ts';
 import { readConsolidated } from '../../src/lake/consolidated.ts';

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import { ingestCsv } from '../../src/ingest/ingest-csv.ts';
+import { ingestCsv } from '../../src/ingest/csv/ingest-csv.ts';
 import { consolidate } from '../../src/lake/consolidate.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
 import { s3Store } from '../../src/lake/s3-store.ts';

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
-import { ingestCsv } from '../../src/ingest/ingest-csv.ts';
+import { ingestCsv } from '../../src/ingest/csv/ingest-csv.ts';
 import { s3Store } from '../../src/lake/s3-store.ts';
 import { verify } from '../../src/resample/verify.ts';
 import { syntheticMarket, toCsv } from '../../src/runtime/synthetic-market.ts';

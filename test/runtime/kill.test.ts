@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { ingestCsv } from '../../src/ingest/ingest-csv.ts';
+import { ingestCsv } from '../../src/ingest/csv/ingest-csv.ts';
 import { consolidate } from '../../src/lake/consolidate.ts';
 import { fileStore } from '../../src/lake/file-store.ts';
 import { resample } from '../../src/resample/resample.ts';

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { describe, expect, inject, onTestFinished, test, vi } from 'vitest';
-import { ingestCsv } from '../../src/ingest/ingest-csv.ts';
+import { ingestCsv } from '../../src/ingest/csv/ingest-csv.ts';
 import { consolidate } from '../../src/lake/consolidate.ts';
 import { fileStore } from '../../src/lake/file-store.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';

@@ -1,4 +1,4 @@
-import type { SourceRow } from '../source-row.ts';
+import type { SourceRow } from '../ohlcv/source-row.ts';
 
 /** A row of the aggregates endpoints, as it comes; nothing of it is sure. */
 export interface ApiRow {

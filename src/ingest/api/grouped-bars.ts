@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { BatchLayerError } from '../../errors.ts';
 import { formatSession } from '../../session.ts';
-import { collectSession, type FetchedSession } from '../session-bars.ts';
+import { collectSession, type FetchedSession } from '../ohlcv/session-bars.ts';
 import { parseAnswer } from './answer.ts';
 import { type ApiRow, toSourceRow } from './api-row.ts';
 import type { ApiCall, MarketApi } from './market-api.ts';
