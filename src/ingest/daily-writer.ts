@@ -38,11 +38,12 @@ export async function writeDaily(
   return outcomes;
 }
 
-async function writeBar(
+/** Writes the one bar of a symbol to its daily file, as {@link writeDaily} does. */
+export async function writeBar(
   store: ObjectStore,
   symbol: string,
   bar: Bars,
-  { codec, signal }: StoreCall & { readonly codec?: Codec | undefined },
+  { codec, signal }: StoreCall & { readonly codec?: Codec | undefined } = {},
 ): Promise<keyof DailyWrites> {
   const session = bar.session[0]!;
   const key = dailyKey(symbol, session);

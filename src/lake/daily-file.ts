@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import type { Bars } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
 import { formatSession } from '../session.ts';
-import { type BarsFile, decodeBars, encodeBars } from './bronze.ts';
+import { type BarsFile, decodeBars, encodeBars, RAW_PRICES } from './bronze.ts';
 import type { DailyVersion } from './consolidated.ts';
+import { encodeOneBar } from './one-bar-file.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
 import type { DailyFile } from './symbol-files.ts';
 import type { Codec } from './wasm.ts';
@@ -29,7 +30,9 @@ export function encodeDaily(
   { replaces = [], codec }: { readonly replaces?: readonly string[]; readonly codec?: Codec | undefined } = {},
 ): { readonly bytes: Uint8Array; readonly digest: string; readonly writes: readonly string[] } {
   const writes = [...new Set([randomBytes(8).toString('hex'), ...replaces])].slice(0, MAX_WRITES);
-  return { ...encodeBars(symbol, bar, { codec, metadata: { writes: writes.join() } }), writes };
+  const metadata = { writes: writes.join() };
+  const file = codec ? undefined : encodeOneBar(symbol, bar, { ...metadata, ...RAW_PRICES });
+  return { ...(file ?? encodeBars(symbol, bar, { codec, metadata })), writes };
 }
 
 /**

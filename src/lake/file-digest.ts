@@ -16,6 +16,8 @@ export const NO_DIGITS = '0'.repeat(16);
 const zeros = Buffer.from(NO_DIGITS);
 /** The entry up to its digits, as Thrift has it: an entry ends in them and a byte. */
 const entryStart = entry(FILE_DIGEST, NO_DIGITS).subarray(0, -1 - zeros.length);
+/** The first entry of every file, up to its value. */
+const firstStart = entry('batch_layer.rows', '').subarray(0, -2);
 /** The only entry that the encoder adds to those it is given, after them. */
 const arrowStart = entry('ARROW:schema', '').subarray(0, -2);
 
@@ -37,6 +39,24 @@ export function sealFile(file: Uint8Array, metadata: ReadonlyMap<string, string>
   }
   file.set(ordered, start);
   file.set(Buffer.from(digestBytes(file)), end - 1 - zeros.length);
+}
+
+/**
+ * Puts other key-value metadata into a copy of a file that {@link sealFile} has seen, and its digest: as long as what is there,
+ * with the same names.
+ */
+export function resealFile(file: Uint8Array, metadata: ReadonlyMap<string, string>): void {
+  const ordered = concatBytes([...metadata].map(([key, value]) => entry(key, value)));
+  const start = startOfMetadata(file);
+  const end = asBuffer(file).lastIndexOf(arrowStart);
+  if (end - start !== ordered.length) throw new Error('other metadata than the file has room for');
+  file.set(ordered, start);
+  file.set(Buffer.from(digestBytes(file)), end - 1 - zeros.length);
+}
+
+/** Where the metadata of a file begins that {@link sealFile} has seen: with its number of rows. */
+export function startOfMetadata(file: Uint8Array): number {
+  return asBuffer(file).lastIndexOf(firstStart);
 }
 
 /**

@@ -64,7 +64,7 @@ export function createEncoder(
       // What a file says of all its bytes is true of no other.
       const { file_digest: _, ...given } = metadata;
       const entries = [...template.metadata].filter(([key]) => key === 'ARROW:schema');
-      const footer = encodeFooter(template, groups, new Map([...entries, ...entriesOf(digest, given)]));
+      const footer = encodeFooter(template, groups, new Map([...entries, ...metadataEntries(digest, given)]));
       return { bytes: size === 0 ? concatBytes([parquetMagic(), footer]) : footer, digest };
     },
   };
@@ -106,7 +106,7 @@ export function encodeTable(
 ): { readonly bytes: Uint8Array; readonly digest: TableDigest } {
   if (byteLength(columns) > MAX_PIECE_BYTES) return encodeParts(schema, columns, { codec, metadata });
   const digest = known ?? digestColumns(schema, columns);
-  const entries = entriesOf(digest, { ...metadata, file_digest: NO_DIGITS });
+  const entries = metadataEntries(digest, { ...metadata, file_digest: NO_DIGITS });
   const bytes = encodeFile(schema, columns, { codec, rowGroupRows: ROW_GROUP_ROWS, metadata: entries });
   sealFile(bytes, entries);
   return { bytes, digest };
@@ -127,7 +127,7 @@ function encodeParts(
 }
 
 /** Entries of a file's metadata, as they are named there, the digest of its bytes last. */
-function entriesOf({ rows, digest, columns }: TableDigest, metadata: FileMetadata): Map<string, string> {
+export function metadataEntries({ rows, digest, columns }: TableDigest, metadata: FileMetadata): Map<string, string> {
   const own = { rows: String(rows), digest, column_digests: JSON.stringify(columns) };
   const { file_digest: last, ...entries } = sealMetadata({ ...own, ...metadata });
   const named = Object.entries(entries).map(([key, value]): [string, string] => [`${PREFIX}${key}`, value]);

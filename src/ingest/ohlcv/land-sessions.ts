@@ -6,7 +6,7 @@ import type { ObjectStore, StoreCall } from '../../lake/store.ts';
 import { listFiles, listSymbol, type SymbolFiles } from '../../lake/symbol-files.ts';
 import { type FailedSymbol, failedSymbol } from '../../progress.ts';
 import { openBulkImport } from '../bulk-import.ts';
-import { writeDaily } from '../daily-writer.ts';
+import { writeBar } from '../daily-writer.ts';
 import { bySymbol, type SymbolBars } from './by-symbol.ts';
 
 /** What became of bars on their way into bronze. */
@@ -41,8 +41,8 @@ export async function landDaily(store: ObjectStore, session: SessionBars, option
   const there = new Set<string>();
   const writeOne = async (symbol: string, i: number): Promise<void> => {
     const bar = sliceBars(session.bars, i, i + 1);
-    const outcome = await orFailed(symbol, failed, signal, () => writeDaily(store, symbol, bar, { signal }));
-    if (outcome?.unchanged) there.add(symbol);
+    const outcome = await orFailed(symbol, failed, signal, () => writeBar(store, symbol, bar, { signal }));
+    if (outcome === 'unchanged') there.add(symbol);
     onSymbol?.();
   };
   await mapAll(session.symbols, writeOne, { concurrency: CONCURRENT_FILES, signal });
