@@ -7,6 +7,7 @@ import { listSymbol } from '../../lake/symbol-files.ts';
 import type { Watermark } from '../../lake/watermarks.ts';
 import { failedSymbol } from '../../progress.ts';
 import { formatSession } from '../../session.ts';
+import { compareSymbols } from '../../symbol.ts';
 import type { MarketApi } from '../api/market-api.ts';
 import { fetchTickerBars } from '../api/ticker-bars.ts';
 import { openBulkImport } from '../bulk-import.ts';
@@ -123,7 +124,7 @@ export async function ingestHistories(
     await watermarks.advance(marks, { signal });
     marks = [];
   }
-  return { ...counts, quarantine, withoutBars, databaseFailures };
+  return { ...counts, quarantine: quarantine.sort(), withoutBars: withoutBars.sort(compareSymbols), databaseFailures };
 }
 
 /** The first of the days without a session before `from`: with that, ranges of sessions meet. */

@@ -14,7 +14,7 @@ import type { BarSource } from './bar-source.ts';
 import type { BarSink } from './fetch-call.ts';
 import { type HistoriesResult, ingestHistories, planRange } from './ingest-histories.ts';
 import { type IngestSessionsOptions, ingestSessions, type SessionsResult } from './ingest-sessions.ts';
-import { createMissingLog, type MissingBars, type MissingLog, missingSession } from './missing-bars.ts';
+import { createMissingLog, type MissingBars, type MissingLog, missingSession, sortMissing } from './missing-bars.ts';
 import { MAX_LISTINGS, planListings } from './plan-listings.ts';
 import { chooseWindow, notOver, settledThrough, type WindowOptions } from './session-window.ts';
 
@@ -91,7 +91,7 @@ export async function ingestOhlcv(
   return {
     ...outcome,
     missingCount: call.missing.count(),
-    missing: call.missing.first,
+    missing: sortMissing(call.missing.first),
     warnings,
     api: api.metrics(),
     metrics: store.metrics(),
@@ -115,7 +115,7 @@ export async function ingestFrom(
   return {
     ...result,
     missingCount: call.missing.count(),
-    missing: call.missing.first,
+    missing: sortMissing(call.missing.first),
     warnings: [],
     metrics: store.metrics(),
   };

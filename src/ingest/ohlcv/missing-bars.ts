@@ -1,5 +1,6 @@
 import { BatchLayerError, messageOf } from '../../errors.ts';
 import { formatSession } from '../../session.ts';
+import { compareSymbols } from '../../symbol.ts';
 import type { QuarantinedRow } from './source-row.ts';
 
 /** Bars that should be in the lake and are not; the next run looks for them again. */
@@ -31,6 +32,12 @@ export function createMissingLog(): MissingLog {
       if (++count <= MAX_LISTED) first.push(missing);
     },
   };
+}
+
+/** By date and symbol, whatever the order in which answers came; what is of no one session comes last. */
+export function sortMissing(missing: readonly MissingBars[]): MissingBars[] {
+  const keyOf = ({ date, symbol }: MissingBars) => `${date ?? 'later'} ${symbol ?? ''}`;
+  return missing.toSorted((a, b) => compareSymbols(keyOf(a), keyOf(b)));
 }
 
 /** A session that could not be had. */
