@@ -140,12 +140,12 @@ server than https://files.massive.com, FLATFILES_BUCKET another bucket than flat
     )
     .action((options, command) =>
       execute(command, async (context): Promise<Outcome> => {
-        const settings = settingsOf(process.env);
-        const source = flatFileSource(openFlatFiles(process.env), { exclude: settings.exclude });
+        const { exclude, overrides } = settingsOf(process.env);
+        const source = flatFileSource(openFlatFiles(process.env), { exclude });
         const { force } = options;
         const result = await ingestFrom(openStore(options.lake), source, {
           ...datesOf(options),
-          ...settings,
+          overrides,
           force,
           ...context,
         });

@@ -51,6 +51,8 @@ export function createSessionFinder({ files, manifest, recent }: BronzeIndex): (
     const entry = manifest.entries.get(symbol);
     const rows = recent.symbols.get(symbol);
     const isKnown = entry?.etag === data.etag && rows?.digest === entry.digest;
+    // The recent bars of a short history are all of it.
+    if (isKnown && entry.rows === rows.to - rows.from) continue;
     first = Math.min(first, isKnown ? entry.firstSession : Number.NEGATIVE_INFINITY);
     last = Math.max(last, isKnown ? recent.bars.session[rows.from]! : Number.POSITIVE_INFINITY);
   }

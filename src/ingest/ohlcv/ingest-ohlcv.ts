@@ -22,8 +22,6 @@ import { chooseWindow, notOver, settledThrough, type WindowOptions } from './ses
 export interface FetchOptions extends WindowOptions {
   /** Ask again for everything, whatever is known, and compare every bar. */
   readonly force?: boolean | undefined;
-  /** Symbols that are skipped: the exchanges' test symbols where left out. */
-  readonly exclude?: readonly string[] | undefined;
   /** Days on which the exchange does something else than its rules say; they win over what the API announces. */
   readonly overrides?: readonly CalendarOverride[] | undefined;
   /** A database that gets the same bars; its failures never fail the run. */
@@ -36,6 +34,8 @@ export interface FetchOptions extends WindowOptions {
 }
 
 export interface IngestOhlcvOptions extends FetchOptions {
+  /** Symbols that are skipped: the exchanges' test symbols where left out. */
+  readonly exclude?: readonly string[] | undefined;
   /** Only these, each in a call of its own, for as long a history as is asked for. */
   readonly symbols?: readonly string[] | undefined;
 }
@@ -107,7 +107,7 @@ export async function ingestOhlcv(
 export async function ingestFrom(
   lake: ObjectStore,
   source: BarSource,
-  { overrides = [], exclude: _, ...options }: FetchOptions = {},
+  { overrides = [], ...options }: FetchOptions = {},
 ): Promise<FetchResult> {
   const store = withMetrics(lake);
   const call = { ...withDefaults(store, options), calendar: marketCalendar(overrides) };
@@ -220,7 +220,7 @@ function withHistories(sessions: SessionsResult, histories: HistoriesResult): Se
 
 function withDefaults(
   store: ObjectStore,
-  { watermarks = lakeWatermarks(store), now = Date.now, ...options }: Omit<FetchOptions, 'overrides' | 'exclude'>,
+  { watermarks = lakeWatermarks(store), now = Date.now, ...options }: Omit<FetchOptions, 'overrides'>,
 ): Omit<IngestSessionsOptions, 'calendar'> {
   return { ...options, watermarks, now, missing: createMissingLog() };
 }
