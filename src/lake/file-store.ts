@@ -9,7 +9,6 @@ import {
   open as openCallback,
   openSync,
   read as readCallback,
-  readdirSync,
   statSync,
   unlinkSync,
   write as writeCallback,
@@ -20,6 +19,8 @@ import { promisify } from 'node:util';
 import { BatchLayerError } from '../errors.ts';
 import { abortable } from './abortable.ts';
 import { createLockOwner, isDead, type LockOwner, ownerName, withFileLock } from './file-lock.ts';
+import { etagOf, isCode, statOrNone } from './file-version.ts';
+import { CONTROL, walk } from './file-walk.ts';
 import {
   checkConditions,
   checkKey,
@@ -27,15 +28,12 @@ import {
   conflict,
   deleteEach,
   notFound,
-  type ObjectInfo,
   type ObjectStore,
   type PutCall,
 } from './store.ts';
 
 /** Node counts the bytes of a read in 32 bits. */
 const MAX_READ_BYTES = 2 ** 30;
-// Beside the objects, on the same file system, so that a finished file is published by one rename or link.
-const CONTROL = '.batch-layer';
 
 // What may wait for a disk is asynchronous. What only touches names, or memory of the system, is not: there a promise
 // takes ten times as long as the call (bench/NOTES.md), and a job makes tens of thousands of them.
@@ -185,30 +183,6 @@ export function fileStore(root: string): ObjectStore {
   return store;
 }
 
-async function* walk(base: string, folder: string, prefix: string, signal?: AbortSignal): AsyncGenerator<ObjectInfo> {
-  // A folder's keys go on with `/`: sorted with it, the walk is in the order of whole keys (symbol=BRK.B/ < symbol=BRK/).
-  const names = entriesOf(`${base}/${folder}`)
-    .map((entry) => ({ key: `${folder}${entry.name}${entry.isDirectory() ? '/' : ''}`, isFile: entry.isFile() }))
-    .sort((a, b) => (a.key < b.key ? -1 : 1));
-  for (const { key, isFile } of names) {
-    signal?.throwIfAborted();
-    const stats = isFile && key.startsWith(prefix) ? statOrNone(`${base}/${key}`) : undefined;
-    if (stats) yield { key, size: Number(stats.size), etag: etagOf(stats) };
-    if (!isFile && key !== `${CONTROL}/` && (key.startsWith(prefix) || prefix.startsWith(key))) {
-      yield* walk(base, key, prefix, signal);
-    }
-  }
-}
-
-function entriesOf(folder: string) {
-  try {
-    return readdirSync(folder, { withFileTypes: true });
-  } catch (error) {
-    if (isCode(error, 'ENOENT') || isCode(error, 'ENOTDIR')) return [];
-    throw error;
-  }
-}
-
 async function prepareControl(control: string, name: string): Promise<LockOwner> {
   await mkdir(`${control}/staged`, { recursive: true });
   await mkdir(`${control}/locks`, { recursive: true });
@@ -297,20 +271,7 @@ async function syncFolder(path: string): Promise<void> {
   await syncFile(folder).finally(() => closeSync(folder));
 }
 
-function statOrNone(path: string): BigIntStats | undefined {
-  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stats?.isFile() ? stats : undefined;
-}
-
 /** Now, in seconds, to the microsecond. */
 function microseconds(): number {
   return Math.floor((performance.timeOrigin + performance.now()) * 1000) / 1e6;
-}
-
-function etagOf(stats: BigIntStats): string {
-  return [stats.mtimeNs, stats.ino, stats.size].map((part) => part.toString(36)).join('-');
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return (error as NodeJS.ErrnoException).code === code;
 }
