@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 const s3Tests = 'test/**/*.s3.test.ts';
+const postgresTests = 'test/**/*.pg.test.ts';
 
 export default defineConfig({
   test: {
@@ -9,9 +10,13 @@ export default defineConfig({
     // Else the halves of the harness run one after the other where there are two cores.
     maxWorkers: 2,
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [s3Tests] } },
-      // The server starts only for a run that has a test of this project.
+      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [s3Tests, postgresTests] } },
+      // The server of such a project starts only for a run that has a test of it.
       { extends: true, test: { name: 's3', include: [s3Tests], globalSetup: 'test/support/s3/global-setup.ts' } },
+      {
+        extends: true,
+        test: { name: 'postgres', include: [postgresTests], globalSetup: 'test/support/postgres/global-setup.ts' },
+      },
     ],
   },
 });
