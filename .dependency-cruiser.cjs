@@ -16,8 +16,20 @@ module.exports = {
     {
       name: 'jobs-know-no-runtime',
       severity: 'error',
-      from: { path: '^src/(ingest|resample)/' },
+      from: { path: '^src/(ingest|resample|database)/' },
       to: { path: '^src/runtime/' },
+    },
+    {
+      name: 'the-lake-and-its-jobs-know-no-database',
+      severity: 'error',
+      from: { path: '^src/(lake|ingest|resample)/' },
+      to: { path: '^src/database/|node_modules/(pg|pg-copy-streams|node-pg-migrate)/' },
+    },
+    {
+      name: 'postgresql-stays-in-the-database-folder',
+      severity: 'error',
+      from: { pathNot: '^src/database/' },
+      to: { path: 'node_modules/(pg|pg-copy-streams|node-pg-migrate)/' },
     },
     {
       name: 'ingest-and-resample-are-apart',

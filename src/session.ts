@@ -39,6 +39,11 @@ export function monthOf(session: number): number {
   return date.getUTCFullYear() * 12 + date.getUTCMonth();
 }
 
+/** The first day of a month ({@link monthOf}), in days since 1970-01-01. */
+export function firstDayOf(month: number): number {
+  return Date.UTC(Math.floor(month / 12), month % 12, 1) / DAY_MS;
+}
+
 /** A month ({@link monthOf}) as YYYYMM. */
 export function formatMonth(month: number): string {
   return `${String(Math.floor(month / 12)).padStart(4, '0')}${String((month % 12) + 1).padStart(2, '0')}`;

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { BatchLayerError } from '../errors.ts';
+import type { Database } from './connection.ts';
+import { toDatabaseError } from './database-errors.ts';
+
+export interface MigrateOptions {
+  /** `down` takes back the last migration. */
+  readonly direction?: 'up' | 'down';
+  /** How many: all that are open going up, one going down. */
+  readonly count?: number | undefined;
+}
+
+/** Kept by node-pg-migrate. */
+const MIGRATIONS_TABLE = 'schema_migrations';
+const MIN_VERSION = 150_000;
+
+/**
+ * Brings the schema of a database up to date: numbered SQL files, all that are open in one transaction. Of runs at the same time
+ * one waits for the other; run again, it does nothing.
+ *
+ * @returns the names of the migrations that were made now
+ * @throws BatchLayerError `BadInput` for a server before PostgreSQL 15, or a role that may not create tables; `Unavailable`
+ */
+export async function migrateDatabase(
+  database: Database,
+  { direction = 'up', count }: MigrateOptions = {},
+): Promise<readonly string[]> {
+  const { place } = database;
+  const client = await database.connect();
+  try {
+    const { rows } = await client.query('SHOW server_version_num');
+    const version = Number(rows[0].server_version_num);
+    if (version < MIN_VERSION) {
+      throw new BatchLayerError(
+        'BadInput',
+        `${place}: is PostgreSQL ${Math.floor(version / 10_000)}: expected 15 or later`,
+      );
+    }
+    // Most commands do without.
+    const { runner } = await import('node-pg-migrate');
+    const made = await runner({
+      dbClient: client,
+      dir: findMigrations(),
+      migrationsTable: MIGRATIONS_TABLE,
+      direction,
+      ...(count === undefined ? {} : { count }),
+      singleTransaction: true,
+      advisoryLockMode: 'wait',
+      logger: { info: ignore, warn: ignore, error: ignore },
+    });
+    return made.map(({ name }) => name);
+  } catch (error) {
+    throw toDatabaseError(error, place);
+  } finally {
+    await client.end().catch(ignore);
+  }
+}
+
+function ignore(): void {}
+
+// Beside this file, or beside the chunks it was built into.
+function findMigrations(): string {
+  const places = ['./migrations', './database/migrations'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+  const found = places.find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  throw new BatchLayerError('BadInput', `${places[0]}: is missing: bundle the package's migrations beside its code`);
+}
