@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import type { DatabaseLogin } from '../database/index.ts';
 import { BatchLayerError, messageOf } from '../errors.ts';
 import { parseJson } from '../json.ts';
 
@@ -27,6 +29,33 @@ export async function marketApiKey(env: NodeJS.ProcessEnv, signal?: AbortSignal)
   );
 }
 
+// As RDS writes it; what RDS manages itself has user and password only.
+const RDS_SECRET = z.object({
+  username: z.string().min(1),
+  password: z.string().min(1),
+  host: z.string().optional(),
+  port: z.coerce.number().int().min(1).max(65_535).optional(),
+  dbname: z.string().optional(),
+});
+
+/**
+ * User and password of the database, and where it is, from the secret that `RDS_SECRET_ARN` names in AWS Secrets Manager;
+ * `undefined` where none is named.
+ *
+ * @throws BatchLayerError `BadInput` where it cannot be read or is none; never with anything of the secret in its message
+ */
+export async function databaseLogin(env: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<DatabaseLogin | undefined> {
+  const arn = env.RDS_SECRET_ARN;
+  if (!arn) return undefined;
+  const { success, data } = RDS_SECRET.safeParse(fieldsOf(await readSecret(arn, signal)));
+  if (!success) {
+    const expected = 'a JSON object with username and password, and perhaps host, port and dbname';
+    throw new BatchLayerError('BadInput', `${arn}: holds no login of a database: expected ${expected}`);
+  }
+  const { username: user, password, host, port, dbname: database } = data;
+  return { user, password, host, port, database };
+}
+
 async function readSecret(arn: string, signal: AbortSignal | undefined): Promise<string> {
   const { SecretsManagerClient, GetSecretValueCommand } = await import('@aws-sdk/client-secrets-manager');
   // arn:aws:secretsmanager:REGION:…
@@ -49,12 +78,15 @@ async function readSecret(arn: string, signal: AbortSignal | undefined): Promise
 
 function keyIn(secret: string): string | undefined {
   if (!secret.trimStart().startsWith('{')) return secret.trim();
-  let fields: Record<string, unknown>;
+  const fields = fieldsOf(secret);
+  const name = FIELDS.find((field) => typeof fields?.[field] === 'string');
+  return name === undefined ? undefined : (fields![name] as string).trim();
+}
+
+function fieldsOf(secret: string): Record<string, unknown> | undefined {
   try {
-    fields = parseJson(secret) as Record<string, unknown>;
+    return parseJson(secret) as Record<string, unknown>;
   } catch {
     return undefined;
   }
-  const name = FIELDS.find((field) => typeof fields[field] === 'string');
-  return name === undefined ? undefined : (fields[name] as string).trim();
 }

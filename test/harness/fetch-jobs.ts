@@ -30,6 +30,7 @@ export async function fetchDays(
     calendar: marketCalendar(),
     watermarks: lakeWatermarks(store),
     missing: createMissingLog(),
+    databaseFailures: [],
     backfillDays,
     now: () => now,
     signal,

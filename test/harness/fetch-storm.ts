@@ -116,6 +116,7 @@ function createTruth(random: Random): Truth {
           calendar: calendarOf(sessions),
           watermarks: lakeWatermarks(store),
           missing,
+          databaseFailures: [],
           from: TODAY - 60,
           ...options,
         },

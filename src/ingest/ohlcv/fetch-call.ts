@@ -21,14 +21,16 @@ export interface FetchCall {
   readonly force?: boolean | undefined;
   /** A database that gets the same bars; its failures never fail the run. */
   readonly sink?: BarSink | undefined;
+  /** Takes what the database did not. */
+  readonly databaseFailures: DatabaseFailure[];
   readonly now: () => number;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Bars that the database did not take. Bronze has them. */
+/** What the database did not take. Bronze has the bars. */
 export interface DatabaseFailure {
-  /** What it was: a date, or a symbol. */
+  /** What it was: a date or a symbol of bars, or `watermarks`. */
   readonly of: string;
   readonly message: string;
 }
@@ -46,21 +48,39 @@ export interface BarCounts {
   /** Rows that are no bars, and the objects they are kept in. */
   readonly quarantined: number;
   readonly quarantine: readonly string[];
-  readonly databaseFailures: readonly DatabaseFailure[];
 }
 
 /** Gives bars to the database, if there is one. Bronze is the truth: what the database does not take is told, and fails nothing. */
 export async function writeToSink(
-  { sink, signal }: Pick<FetchCall, 'sink' | 'signal'>,
+  { sink, databaseFailures, signal }: Pick<FetchCall, 'sink' | 'databaseFailures' | 'signal'>,
   of: string,
   rows: Parameters<BarSink['upsertBars']>[0],
-): Promise<DatabaseFailure | undefined> {
-  if (!sink || rows.symbols.length === 0) return undefined;
+): Promise<void> {
+  if (!sink || rows.symbols.length === 0) return;
   try {
     await sink.upsertBars(rows, { signal });
-    return undefined;
   } catch (error) {
     signal?.throwIfAborted();
-    return { of, message: messageOf(error) };
+    databaseFailures.push({ of, message: messageOf(error) });
   }
+}
+
+/**
+ * Watermarks that are kept in a database. Where it fails that is told, and none is known: work is done again that they would have
+ * spared.
+ */
+export function forgiving(watermarks: WatermarkStore, databaseFailures: DatabaseFailure[]): WatermarkStore {
+  const orTell = async <T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> => {
+    try {
+      return await work;
+    } catch (error) {
+      signal?.throwIfAborted();
+      databaseFailures.push({ of: 'watermarks', message: messageOf(error) });
+      return undefined;
+    }
+  };
+  return {
+    read: async (call) => (await orTell(watermarks.read(call), call?.signal)) ?? new Map(),
+    advance: async (marks, call) => orTell(watermarks.advance(marks, call), call?.signal),
+  };
 }

@@ -11,7 +11,7 @@ import { compareSymbols } from '../../symbol.ts';
 import type { MarketApi } from '../api/market-api.ts';
 import { fetchTickerBars } from '../api/ticker-bars.ts';
 import { openBulkImport } from '../bulk-import.ts';
-import { type BarCounts, type DatabaseFailure, type FetchCall, writeToSink } from './fetch-call.ts';
+import { type BarCounts, type FetchCall, writeToSink } from './fetch-call.ts';
 import { createTruncationFinder, type KnownFrom, type SymbolRange } from './find-truncation.ts';
 import { missingRow } from './missing-bars.ts';
 import { putQuarantine } from './quarantine.ts';
@@ -44,11 +44,21 @@ export async function ingestHistories(
   store: ObjectStore,
   api: MarketApi,
   ranges: readonly SymbolRange[],
-  { calendar, watermarks, missing, isChosen, settledThrough, sink, now, onProgress, signal }: IngestHistoriesOptions,
+  {
+    calendar,
+    watermarks,
+    missing,
+    isChosen,
+    settledThrough,
+    sink,
+    databaseFailures,
+    now,
+    onProgress,
+    signal,
+  }: IngestHistoriesOptions,
 ): Promise<HistoriesResult> {
   const counts = { fetched: 0, stored: 0, unchanged: 0, skipped: 0, quarantined: 0 };
   const [quarantine, withoutBars]: [string[], string[]] = [[], []];
-  const databaseFailures: DatabaseFailure[] = [];
   const bulk = openBulkImport(store, { now, signal });
   const findTruncation = createTruncationFinder(api, calendar, { signal });
   let marks: Watermark[] = [];
@@ -67,8 +77,7 @@ export async function ingestHistories(
       const outcome = await bulk.add(await listSymbol(store, symbol, { signal }), bars);
       counts[outcome === 'unchanged' ? 'unchanged' : 'stored'] += bars.session.length;
       const symbols = Array<string>(bars.session.length).fill(symbol);
-      const failure = await writeToSink({ sink, signal }, symbol, { symbols, bars });
-      if (failure) databaseFailures.push(failure);
+      await writeToSink({ sink, databaseFailures, signal }, symbol, { symbols, bars });
     }
     const isComplete = tellMissing(bars, quarantined);
     const { known, isTruncated } = isChosen
@@ -124,7 +133,7 @@ export async function ingestHistories(
     await watermarks.advance(marks, { signal });
     marks = [];
   }
-  return { ...counts, quarantine: quarantine.sort(), withoutBars: withoutBars.sort(compareSymbols), databaseFailures };
+  return { ...counts, quarantine: quarantine.sort(), withoutBars: withoutBars.sort(compareSymbols) };
 }
 
 /** The first of the days without a session before `from`: with that, ranges of sessions meet. */

@@ -11,7 +11,7 @@ import type { ApiMetrics, MarketApi } from '../api/market-api.ts';
 import { openCalendar } from '../api/open-calendar.ts';
 import { type CorporateActionsResult, ingestCorporateActions } from '../reference/corporate-actions.ts';
 import type { BarSource } from './bar-source.ts';
-import type { BarSink } from './fetch-call.ts';
+import { type BarSink, type DatabaseFailure, forgiving } from './fetch-call.ts';
 import { type HistoriesResult, ingestHistories, planRange } from './ingest-histories.ts';
 import { type IngestSessionsOptions, ingestSessions, type SessionsResult } from './ingest-sessions.ts';
 import { createMissingLog, type MissingBars, type MissingLog, missingSession, sortMissing } from './missing-bars.ts';
@@ -26,7 +26,7 @@ export interface FetchOptions extends WindowOptions {
   readonly overrides?: readonly CalendarOverride[] | undefined;
   /** A database that gets the same bars; its failures never fail the run. */
   readonly sink?: BarSink | undefined;
-  /** In the lake where left out. */
+  /** Kept in a database; in the lake where left out. */
   readonly watermarks?: WatermarkStore | undefined;
   readonly now?: (() => number) | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -44,6 +44,8 @@ export interface FetchResult extends SessionsResult {
   /** How many sessions, symbols or bars are missing, and the first 1,000 of them; the next run looks for them again. */
   readonly missingCount: number;
   readonly missing: readonly MissingBars[];
+  /** What the database did not take; bronze has it. */
+  readonly databaseFailures: readonly DatabaseFailure[];
   readonly warnings: readonly string[];
   readonly metrics: StoreMetrics;
 }
@@ -92,6 +94,7 @@ export async function ingestOhlcv(
     ...outcome,
     missingCount: call.missing.count(),
     missing: sortMissing(call.missing.first),
+    databaseFailures: call.databaseFailures,
     warnings,
     api: api.metrics(),
     metrics: store.metrics(),
@@ -116,12 +119,16 @@ export async function ingestFrom(
     ...result,
     missingCount: call.missing.count(),
     missing: sortMissing(call.missing.first),
+    databaseFailures: call.databaseFailures,
     warnings: [],
     metrics: store.metrics(),
   };
 }
 
-type Outcome = Omit<IngestOhlcvResult, 'missingCount' | 'missing' | 'warnings' | 'api' | 'metrics'>;
+type Outcome = Omit<
+  IngestOhlcvResult,
+  'missingCount' | 'missing' | 'databaseFailures' | 'warnings' | 'api' | 'metrics'
+>;
 
 async function ingestMarket(
   store: ObjectStore,
@@ -193,7 +200,6 @@ async function ingestChosen(
     ...none,
     ...counts,
     fallback: null,
-    databaseFailures: [],
   };
   return {
     ...withHistories(sessions, histories),
@@ -214,15 +220,21 @@ function withHistories(sessions: SessionsResult, histories: HistoriesResult): Se
     skipped: sessions.skipped + histories.skipped,
     quarantined: sessions.quarantined + histories.quarantined,
     quarantine: [...sessions.quarantine, ...histories.quarantine],
-    databaseFailures: [...sessions.databaseFailures, ...histories.databaseFailures],
   };
 }
 
 function withDefaults(
   store: ObjectStore,
-  { watermarks = lakeWatermarks(store), now = Date.now, ...options }: Omit<FetchOptions, 'overrides'>,
+  { watermarks, now = Date.now, ...options }: Omit<FetchOptions, 'overrides'>,
 ): Omit<IngestSessionsOptions, 'calendar'> {
-  return { ...options, watermarks, now, missing: createMissingLog() };
+  const databaseFailures: DatabaseFailure[] = [];
+  return {
+    ...options,
+    watermarks: watermarks ? forgiving(watermarks, databaseFailures) : lakeWatermarks(store),
+    now,
+    missing: createMissingLog(),
+    databaseFailures,
+  };
 }
 
 function groupedSource(api: MarketApi, exclude: readonly string[] | undefined): BarSource {

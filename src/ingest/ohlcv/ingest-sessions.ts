@@ -62,10 +62,19 @@ export async function ingestSessions(
   const window = fallback === null ? sessions : fallbackWindow(sessions, lastClosed, options);
   const planned = planSessions(window, survey, { source: source.name, correctable, isFinal, force });
   const isBulk = planned.filter(({ landed }) => landed === undefined).length >= BULK_SESSIONS;
-  const { sink, watermarks } = options;
+  const { sink, databaseFailures, watermarks } = options;
   const { lastBars: known } = survey;
   const settled = (session: number) => !correctable.has(session);
-  const landing = openLanding(store, { sink, watermarks, known, settled, missing, now, signal });
+  const landing = openLanding(store, {
+    sink,
+    databaseFailures,
+    watermarks,
+    known,
+    settled,
+    missing,
+    now,
+    signal,
+  });
   const counts = {
     sessionsFetched: 0,
     sessionsRestored: 0,
@@ -166,7 +175,6 @@ export async function ingestSessions(
     sessionsEmpty,
     quarantine: [...quarantine],
     fallback,
-    databaseFailures: landing.databaseFailures,
     survey,
     window,
   };

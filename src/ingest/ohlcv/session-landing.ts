@@ -6,7 +6,7 @@ import type { ObjectStore } from '../../lake/store.ts';
 import type { Watermark } from '../../lake/watermarks.ts';
 import type { FailedSymbol } from '../../progress.ts';
 import { formatSession } from '../../session.ts';
-import { type DatabaseFailure, type FetchCall, writeToSink } from './fetch-call.ts';
+import { type FetchCall, writeToSink } from './fetch-call.ts';
 import type { Landing } from './land-sessions.ts';
 import { missingSession } from './missing-bars.ts';
 import type { SessionAnswer } from './session-answer.ts';
@@ -25,17 +25,15 @@ export interface SessionLanding {
   /** Brings the watermarks up to what is in bronze: also to what a run before brought there and did not tell. */
   finish(): Promise<void>;
   readonly counts: { stored: number; unchanged: number };
-  readonly databaseFailures: DatabaseFailure[];
 }
 
 export function openLanding(
   store: ObjectStore,
-  { sink, watermarks, known, settled, missing, now, signal }: LandingOptions,
+  { sink, databaseFailures, watermarks, known, settled, missing, now, signal }: LandingOptions,
 ): SessionLanding {
   const run = randomUUID();
   const lastBars = new Map(known);
   const counts = { stored: 0, unchanged: 0 };
-  const databaseFailures: DatabaseFailure[] = [];
 
   const advance = (answers: readonly SessionAnswer[], failed: readonly FailedSymbol[]): void => {
     const lost = new Set(failed.map(({ symbol }) => symbol));
@@ -48,7 +46,6 @@ export function openLanding(
 
   return {
     counts,
-    databaseFailures,
     async land(answers, bring) {
       const sessions = answers.map(({ session }) => session);
       const claimed = await claimSessions(store, run, sessions, { now, signal });
@@ -61,8 +58,7 @@ export function openLanding(
       for (const { session, news } of answers) {
         // What bronze has not, the database does not get either.
         const rows = news && lost.size > 0 ? filterSession(news, (symbol) => !lost.has(symbol)) : news;
-        const failure = rows && (await writeToSink({ sink, signal }, formatSession(session), rows));
-        if (failure) databaseFailures.push(failure);
+        if (rows) await writeToSink({ sink, databaseFailures, signal }, formatSession(session), rows);
       }
       // Commit point: from here on these bars are not asked for again.
       const landed = answers.map((answer) => landedOf(answer, failed));
