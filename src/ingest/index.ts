@@ -10,6 +10,8 @@ export {
 export type { CsvProblem } from './csv/csv-problems.ts';
 export type { CsvProblemKind } from './csv/csv-rows.ts';
 export { type IngestCsvOptions, type IngestCsvResult, ingestCsv } from './csv/ingest-csv.ts';
+export type { DmsProblem, DmsProblemKind } from './dms/dms-problems.ts';
+export { type IngestDmsOptions, type IngestDmsResult, ingestDms } from './dms/ingest-dms.ts';
 export type { BarSource } from './ohlcv/bar-source.ts';
 export type { BarSink, DatabaseFailure } from './ohlcv/fetch-call.ts';
 export { flatFileSource } from './ohlcv/flat-files.ts';

@@ -13,6 +13,8 @@ import type { Codec } from './wasm.ts';
 export interface ConsolidateSymbolOptions {
   /** Bars to take over after all daily files, winning over them: a bulk import. */
   readonly imported?: Bars | undefined;
+  /** Bars to take over for sessions that have none: history that is older than all the rest. */
+  readonly filled?: Bars | undefined;
   /** First session within retention: daily files before it are deleted once they are proven applied. None without. */
   readonly retainFrom?: number | undefined;
   /** The current date, in days since 1970-01-01; the system's, in New York, where left out. */
@@ -32,6 +34,8 @@ export interface SymbolConsolidation {
   readonly etag: string;
   /** Daily files that were taken over now. */
   readonly applied: number;
+  /** Sessions of `filled` of which there was another bar, which stayed. */
+  readonly kept: Int32Array;
   readonly deleted: readonly DailyFile[];
   /** Why old daily files are still there; the next run tries again. */
   readonly cleanupFailure: BatchLayerError | undefined;
@@ -98,6 +102,7 @@ async function attemptSymbol(
     history: merged.history,
     recent: merged.recent,
     applied: merged.applied,
+    kept: merged.kept,
     daily: daily.filter((file) => !gone.has(file)),
   };
 }

@@ -8,6 +8,7 @@ import {
   isApplied,
 } from './consolidated.ts';
 import { decodeDaily, MAX_WRITES, type ReadDaily } from './daily-file.ts';
+import { fillBars } from './fill-bars.ts';
 import { appendedTo, recordChange, sameBars } from './history.ts';
 import { copyRecent } from './recent-bars.ts';
 import type { Codec } from './wasm.ts';
@@ -34,6 +35,8 @@ export interface MergeInput {
   readonly listed: readonly number[];
   /** Bars to take over after all daily files, winning over them: a bulk import. */
   readonly imported?: Bars | undefined;
+  /** Bars to take over for sessions that have none: history that is older than all the rest. */
+  readonly filled?: Bars | undefined;
   /** First session within retention. */
   readonly retainFrom?: number | undefined;
   /** The current date, in days since 1970-01-01. */
@@ -63,6 +66,8 @@ export interface MergeOutput {
   readonly read: readonly (DailyVersion & { readonly session: number })[];
   /** How many of them brought something new. */
   readonly applied: number;
+  /** Sessions of `filled` of which there was another bar, which stayed. */
+  readonly kept: Int32Array;
 }
 
 /**
@@ -74,7 +79,7 @@ export function mergeSymbol({ symbol, data, daily, codec, ...rest }: MergeInput)
   const current = data && decodeConsolidated(data, symbol);
   const read = daily.map(({ body, ...file }) => decodeDaily(body, symbol, file));
   const fresh = read.filter((file) => !isApplied(current?.applied.get(file.session), file));
-  const next = planConsolidation(current, { ...rest, read, fresh });
+  const { next, kept } = planConsolidation(current, { ...rest, read, fresh });
   const encoded = next && encodeConsolidated(symbol, next, codec);
   const history = next ?? current;
   return {
@@ -83,6 +88,7 @@ export function mergeSymbol({ symbol, data, daily, codec, ...rest }: MergeInput)
     bytes: encoded?.bytes,
     read: read.map(({ bars: _, ...version }) => version),
     applied: fresh.length,
+    kept,
   };
 }
 
@@ -91,22 +97,29 @@ function describe({ bars: { session }, changes }: Consolidated, digest: string):
   return { rows: session.length, firstSession, lastSession, digest, appendedTo: appendedTo(changes, session) };
 }
 
-interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'retainFrom' | 'today'> {
+interface PlanInput extends Pick<MergeInput, 'listed' | 'imported' | 'filled' | 'retainFrom' | 'today'> {
   readonly read: readonly ReadDaily[];
   /** Those that have not been applied indeed. */
   readonly fresh: readonly ReadDaily[];
 }
 
-/** What `data.parquet` becomes, or `undefined` where it stays as it is. */
+interface Plan extends Pick<MergeOutput, 'kept'> {
+  /** What `data.parquet` becomes; `undefined` where it stays as it is. */
+  readonly next: Consolidated | undefined;
+}
+
 function planConsolidation(
   current: ReturnType<typeof decodeConsolidated> | undefined,
-  { listed, read, fresh, imported, retainFrom = Number.NEGATIVE_INFINITY, today }: PlanInput,
-): Consolidated | undefined {
+  { listed, read, fresh, imported, filled, retainFrom = Number.NEGATIVE_INFINITY, today }: PlanInput,
+): Plan {
   const before = current?.bars ?? allocateBars(0);
   let bars = fresh.length > 0 ? mergeBars(before, joinDaily(fresh)) : before;
+  let kept: Int32Array = new Int32Array();
   if (imported) bars = mergeBars(bars, imported);
-  if (fresh.length === 0 && (!imported || sameBars(before, bars))) return undefined;
-  if (bars.session.length === 0) return undefined;
+  // Last, and over what daily files brought too: nothing that is there gives way.
+  if (filled) ({ bars, kept } = fillBars(bars, filled));
+  if (fresh.length === 0 && (bars === before || sameBars(before, bars))) return { next: undefined, kept };
+  if (bars.session.length === 0) return { next: undefined, kept };
   const there = new Set(listed);
   // Listings, and writes that come again late, are younger than that.
   const isNeeded = ([session, { on }]: readonly [number, AppliedFile]): boolean =>
@@ -118,7 +131,7 @@ function planConsolidation(
     // The same write in another store: of a copied lake the etags are others.
     else if (before && isLast(before, file)) applied.set(file.session, { ...before, etag: file.etag });
   }
-  return { bars, applied, changes: recordChange(current, bars) };
+  return { next: { bars, applied, changes: recordChange(current, bars) }, kept };
 }
 
 function appliedFile(file: ReadDaily, before: AppliedFile | undefined, today: number): AppliedFile {
@@ -130,8 +143,8 @@ function isLast({ digest, writes }: AppliedFile, file: ReadDaily): boolean {
   return file.writes.length === 0 ? digest === file.digest : writes[0] === file.writes[0];
 }
 
-// Listed in order of session, so read in order of session.
-function joinDaily(files: readonly ReadDaily[]): Bars {
+/** The bars of daily files, which must be in order of session (as they are listed, and so read). */
+export function joinDaily(files: readonly ReadDaily[]): Bars {
   const joined = allocateBars(files.length, {
     vwap: files.some(({ bars }) => bars.vwap),
     trades: files.some(({ bars }) => bars.trades),

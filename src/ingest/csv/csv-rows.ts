@@ -1,5 +1,16 @@
 import { parseSession } from '../../session.ts';
 import { isSymbol } from '../../symbol.ts';
+import type { BetweenRowsKind } from '../packed-rows.ts';
+import {
+  describeNumber,
+  describePrices,
+  findInconsistency,
+  NUMBERS,
+  numberFrom,
+  type RowValues,
+  takeNumber,
+  type ValueFault,
+} from '../row-values.ts';
 
 /** Why rows of a CSV file did not land, or (for `unsorted`) landed all the same. */
 export type CsvProblemKind =
@@ -7,15 +18,10 @@ export type CsvProblemKind =
   | 'no_rows'
   | 'unreadable'
   | 'malformed'
-  | 'missing_value'
-  | 'not_a_number'
-  | 'negative'
-  | 'inconsistent'
   | 'bad_date'
   | 'bad_symbol'
-  | 'duplicate'
-  | 'conflicting'
-  | 'unsorted';
+  | ValueFault
+  | BetweenRowsKind;
 
 /** A problem of one line. */
 export interface RowProblem {
@@ -26,24 +32,13 @@ export interface RowProblem {
 const NAMES = ['symbol', 'date', 'open', 'high', 'low', 'close', 'volume', 'vwap', 'trades'] as const;
 type Name = (typeof NAMES)[number];
 const OPTIONAL: ReadonlySet<Name> = new Set(['vwap', 'trades']);
-const NUMBERS = ['open', 'high', 'low', 'close', 'volume', 'vwap', 'trades'] as const;
 
 /** Where the columns are, in the order of {@link NAMES}; −1 = not there. */
 export type Header = { readonly [K in Name]: number } & { readonly width: number };
 
 /** The values of one row, reused from row to row. */
-export interface ParsedRow {
+export interface ParsedRow extends RowValues {
   symbol: string;
-  session: number;
-  open: number;
-  high: number;
-  low: number;
-  close: number;
-  volume: number;
-  /** NaN = absent. */
-  vwap: number;
-  /** −1 = absent. */
-  trades: number;
 }
 
 /**
@@ -81,39 +76,10 @@ export function parseRow(fields: readonly string[], header: Header, row: ParsedR
   if (session === undefined) return { kind: 'bad_date', message: `"${date}" is not a date: expected YYYY-MM-DD` };
   row.session = session;
   for (const name of NUMBERS) {
-    const problem = parseNumber(header[name] === -1 ? '' : fields[header[name]]!.trim(), name, row);
-    if (problem) return problem;
+    const text = header[name] === -1 ? '' : fields[header[name]]!.trim();
+    const fault = takeNumber(row, name, numberFrom(text));
+    if (fault) return { kind: fault, message: describeNumber(fault, name, text) };
   }
-  return checkPrices(row);
-}
-
-function parseNumber(text: string, name: (typeof NUMBERS)[number], row: ParsedRow): RowProblem | undefined {
-  if (text === '') {
-    if (!OPTIONAL.has(name)) return { kind: 'missing_value', message: `${name} is empty` };
-    row[name] = name === 'vwap' ? Number.NaN : -1;
-    return undefined;
-  }
-  const value = Number(text);
-  // Number() also takes 0x1f, 0b1 and 0o7: their second character is a letter that is no exponent.
-  const second = text.charCodeAt(1) | 32;
-  const isLiteral = second > 96 && second !== 101;
-  const isWhole = name !== 'trades' || (Number.isInteger(value) && value <= 2_147_483_647);
-  if (!Number.isFinite(value) || isLiteral || !isWhole) {
-    return {
-      kind: 'not_a_number',
-      message: `${name} is "${text}": expected a ${name === 'trades' ? 'whole number' : 'number'}`,
-    };
-  }
-  if (value < 0) return { kind: 'negative', message: `${name} is ${text}: expected 0 or more` };
-  // −0 and 0 are one price but not one digest.
-  row[name] = value === 0 ? 0 : value;
-  return undefined;
-}
-
-function checkPrices({ open, high, low, close }: ParsedRow): RowProblem | undefined {
-  if (low <= open && low <= close && open <= high && close <= high) return undefined;
-  return {
-    kind: 'inconsistent',
-    message: `open ${open}, high ${high}, low ${low}, close ${close}: expected low ≤ open, close ≤ high`,
-  };
+  const inconsistency = findInconsistency(row);
+  return inconsistency && { kind: inconsistency, message: describePrices(row) };
 }

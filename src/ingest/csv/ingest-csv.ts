@@ -12,8 +12,9 @@ import { formatSession } from '../../session.ts';
 import { checkSymbol } from '../../symbol.ts';
 import { openBulkImport } from '../bulk-import.ts';
 import { writeDaily } from '../daily-writer.ts';
-import { ROW_WORDS, unpackRows } from './csv-bars.ts';
-import { type CsvProblem, createProblemLog, type ProblemLog } from './csv-problems.ts';
+import { ROW_WORDS, unpackRows } from '../packed-rows.ts';
+import { createProblemLog } from '../problem-log.ts';
+import type { CsvProblem, CsvProblemLog } from './csv-problems.ts';
 import type { CsvProblemKind } from './csv-rows.ts';
 import { loadRows } from './load-csv.ts';
 
@@ -81,7 +82,7 @@ export async function ingestCsv(
   const textBytes = await measureFiles(paths);
   const spill = openSpill({ words: ROW_WORDS, maxBytes });
   try {
-    const problems = createProblemLog();
+    const problems = createProblemLog<CsvProblem>();
     const partitions = Math.max(1, Math.ceil(textBytes / PARTITION_TEXT_BYTES));
     const { symbols, rows } = await loadRows(paths, { spill, partitions, problems, symbol, ...options });
     const written = await writeSymbols(store, { spill, symbols, paths, problems, ...options });
@@ -116,7 +117,7 @@ interface WriteOptions extends Omit<IngestCsvOptions, 'symbol' | 'maxBytes'> {
   readonly spill: Spill;
   readonly symbols: readonly string[];
   readonly paths: readonly string[];
-  readonly problems: ProblemLog;
+  readonly problems: CsvProblemLog;
 }
 
 type Written = Pick<

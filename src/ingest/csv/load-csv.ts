@@ -1,15 +1,15 @@
 import { hasCode, messageOf } from '../../errors.ts';
 import type { Spill } from '../../lake/spill.ts';
 import type { OnProgress } from '../../progress.ts';
-import { createRowPacker } from './csv-bars.ts';
-import type { ProblemLog } from './csv-problems.ts';
+import { createRowPacker } from '../packed-rows.ts';
+import type { CsvProblemLog } from './csv-problems.ts';
 import { type Header, type ParsedRow, parseHeader, parseRow, type RowProblem } from './csv-rows.ts';
 import { type CsvLine, readCsv } from './read-csv.ts';
 
 interface LoadOptions {
   readonly spill: Spill;
   readonly partitions: number;
-  readonly problems: ProblemLog;
+  readonly problems: CsvProblemLog;
   /** The symbol of all rows, for files without a column for it. */
   readonly symbol: string | undefined;
   readonly onProgress?: OnProgress | undefined;

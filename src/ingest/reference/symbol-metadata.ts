@@ -117,7 +117,7 @@ export async function replaceMetadataTable(
 ): Promise<boolean> {
   if (rows.length === 0 && etag === undefined) return false;
   const schema = SYMBOL_METADATA_SCHEMA;
-  return replaceReferenceTable(store, SYMBOL_METADATA_KEY, schema, encodeRows(rows), { etag, digest, signal });
+  return replaceReferenceTable(store, SYMBOL_METADATA_KEY, schema, metadataToColumns(rows), { etag, digest, signal });
 }
 
 /** What a symbol stood for on a session (days since 1970-01-01); of rows as they are in the table. */
@@ -167,7 +167,8 @@ function damaged(message: string): BatchLayerError {
   );
 }
 
-function encodeRows(rows: readonly SymbolMetadata[]): Columns {
+/** Rows as a table of {@link SYMBOL_METADATA_SCHEMA}. */
+export function metadataToColumns(rows: readonly SymbolMetadata[]): Columns {
   const values = COLUMNS.map(([field, , type]) => {
     if (type === 'utf8') return encodeUtf8(rows.map((row) => row[field] as string));
     if (type === 'bool') return Uint8Array.from(rows, (row) => Number(row[field]));

@@ -1,8 +1,8 @@
-import { allocateBars, type Bars, REQUIRED_VALUES } from '../../bars.ts';
-import { formatSession } from '../../session.ts';
-import type { CsvProblemKind, ParsedRow } from './csv-rows.ts';
+import { allocateBars, type Bars, REQUIRED_VALUES } from '../bars.ts';
+import { formatSession } from '../session.ts';
+import type { RowValues } from './row-values.ts';
 
-// Parsed rows wait in a spill, nine 8-byte words each. The first two words are two 32-bit numbers each.
+// Rows of bulk history wait in a spill, nine 8-byte words each. The first two words are two 32-bit numbers each.
 const WORD = {
   symbolSession: 0,
   tradesFile: 1,
@@ -17,22 +17,25 @@ const WORD = {
 export const ROW_WORDS = 9;
 const MAX_PLACES = 5;
 
-/** Where a row was: an index into the list of files, and a line counted from 1, the header included. */
+/** Where a row was: an index into the list of files, and which line or row of it, as its source counts. */
 export interface RowPlace {
   readonly file: number;
   readonly line: number;
 }
 
+/** What shows only between rows. */
+export type BetweenRowsKind = 'duplicate' | 'conflicting' | 'unsorted';
+
 /** A problem that shows only between rows. */
 export interface RowsProblem extends RowPlace {
-  readonly kind: CsvProblemKind;
+  readonly kind: BetweenRowsKind;
   readonly message: string;
 }
 
 /** Packs one row after the other into the same memory, which {@link RowPacker.row} is. */
 export interface RowPacker {
   readonly row: Float64Array;
-  pack(symbolId: number, parsed: ParsedRow, place: RowPlace): void;
+  pack(symbolId: number, values: RowValues, place: RowPlace): void;
 }
 
 export function createRowPacker(): RowPacker {
@@ -40,9 +43,18 @@ export function createRowPacker(): RowPacker {
   const whole = new Int32Array(row.buffer);
   return {
     row,
-    pack(symbolId, parsed, { file, line }) {
-      whole.set([symbolId, parsed.session, parsed.trades, file]);
-      row.set([line, parsed.open, parsed.high, parsed.low, parsed.close, parsed.volume, parsed.vwap], WORD.line);
+    pack(symbolId, values, { file, line }) {
+      whole[0] = symbolId;
+      whole[1] = values.session;
+      whole[2] = values.trades;
+      whole[3] = file;
+      row[WORD.line] = line;
+      row[WORD.open] = values.open;
+      row[WORD.high] = values.high;
+      row[WORD.low] = values.low;
+      row[WORD.close] = values.close;
+      row[WORD.volume] = values.volume;
+      row[WORD.vwap] = values.vwap;
     },
   };
 }
@@ -87,6 +99,10 @@ function toBars(packed: PackedRows, indexes: readonly number[]): Omit<SymbolRows
   for (let from = 0, to = 0; from < sorted.length; from = to) {
     const session = sessionOf(packed, sorted[from]!);
     for (to = from + 1; to < sorted.length && sessionOf(packed, sorted[to]!) === session; ) to++;
+    if (to === from + 1) {
+      kept.push(sorted[from]!);
+      continue;
+    }
     const same = sorted.slice(from, to);
     const [first, ...others] = same as [number, ...number[]];
     const different = others.find((other) => !isSameRow(packed, first, other));
