@@ -11,7 +11,8 @@ import { decodeTable } from '../lake/parquet-decode.ts';
 import { orNone } from '../lake/store.ts';
 import type { FailedSymbol, OnProgress } from '../progress.ts';
 import { type ResampleResult, resample } from '../resample/index.ts';
-import { formatSession, monthOf } from '../session.ts';
+import { formatSession, monthOf, sessionFrom } from '../session.ts';
+import { fillDatabase } from './demo-database.ts';
 import { syntheticMarket, toCsv } from './synthetic-market.ts';
 
 export interface DemoOptions {
@@ -19,6 +20,8 @@ export interface DemoOptions {
   readonly dir: string;
   /** URL of the lake, such as `s3://bucket/demo`; else `lake` in the folder. */
   readonly lake?: string | undefined;
+  /** URL of a database; else one of its own is started, and gone in the end. */
+  readonly db?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +61,8 @@ const PREVIEW_INTERVAL = 5;
 
 /**
  * Runs the main job on an embedded lake: real bars of AAPL as daily files, of the S&P 500 as bulk history, and a synthetic
- * market for breadth; then consolidates, and resamples into all six intervals. Run again, it comes to the same lake.
+ * market for breadth; then consolidates, resamples into all six intervals, and brings what is recent into PostgreSQL. Run again, it
+ * comes to the same lake.
  *
  * @example
  * await runDemo({ dir: 'batch-layer-demo' });
@@ -66,25 +70,28 @@ const PREVIEW_INTERVAL = 5;
 export async function runDemo({
   dir,
   lake = `file:${relative('', join(dir, 'lake'))}`,
+  db,
   onProgress,
   signal,
 }: DemoOptions): Promise<DemoResult> {
   const store = openStore(lake);
   const steps: { step: string; text: string; seconds: number }[] = [];
   const failed: FailedSymbol[] = [];
-  const time = async <T extends { readonly failed: readonly FailedSymbol[] }>(
-    step: string,
-    work: () => Promise<T>,
-    describe: (result: T) => string,
-  ): Promise<T> => {
+  const time = async <T>(step: string, work: () => Promise<T>, describe: (result: T) => string): Promise<T> => {
     const started = performance.now();
     const result = await work();
-    failed.push(...result.failed);
     steps.push({ step, text: describe(result), seconds: Math.round((performance.now() - started) / 10) / 100 });
     return result;
   };
+  const timeJob = async <T extends { readonly failed: readonly FailedSymbol[] }>(
+    ...job: Parameters<typeof time<T>>
+  ): Promise<T> => {
+    const result = await time(...job);
+    failed.push(...result.failed);
+    return result;
+  };
   const ingest = (step: string, path: string, options: { readonly symbol?: string; readonly consolidated: boolean }) =>
-    time(
+    timeJob(
       `ingest ${step}`,
       () => ingestCsv(store, [path], { ...options, onProgress, signal }),
       ({ landed, symbols, objectsCreated, objectsUnchanged }) =>
@@ -102,17 +109,20 @@ export async function runDemo({
     ...(signal ? { signal } : {}),
   });
   await ingest('synthetic market (bulk)', market, { consolidated: true });
-  await time(
+  await timeJob(
     'consolidate',
     () => consolidate(store, { onProgress, signal }),
     ({ written, unchanged, dailyFilesApplied, dailyFilesDeleted }) =>
       `${written} symbols written, ${unchanged} unchanged, ${dailyFilesApplied} daily files merged, ${dailyFilesDeleted} of them deleted`,
   );
-  const resampled = await time(
+  const resampled = await timeJob(
     'resample',
     () => resample(store, { onProgress, signal }),
     ({ bars, intervals }) => `${bars} bars, ${intervals.reduce((sum, { groups }) => sum + groups, 0)} groups`,
   );
+  const lastSession = sessionFrom(MARKET.lastDate);
+  const noDatabase = await fillDatabase(store, { db, lastSession, time, onProgress, signal });
+  if (noDatabase !== undefined) steps.push({ step: 'PostgreSQL', text: `skipped: ${noDatabase}`, seconds: 0 });
   const symbol = findSample(SAMPLES[0]!.module, SAMPLES[0]!.path) ? 'AAPL' : 'AAAA';
   const preview = { symbol, rows: await previewSilver(store, symbol, signal) };
   return { lake, path: lake.replace(/^file:/, ''), steps, resampled, preview, failed };

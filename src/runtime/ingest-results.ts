@@ -95,7 +95,11 @@ function describeActions({
 function describeRest(result: FetchResult): string {
   return lines([
     ...result.quarantine.map((key) => `quarantined in ${key}`).slice(0, 5),
-    ...result.databaseFailures.map(({ of, message }) => `the database did not take ${of}: ${message}`),
+    ...shorten(
+      result.databaseFailures,
+      ({ of, message }) => `the database did not take ${of}: ${message}`,
+      result.databaseFailures.length,
+    ),
     ...result.warnings.map((warning) => `warning: ${warning}`),
     traffic(result.metrics),
     ...(result.missingCount > 0 ? [`${count(result.missingCount)} missing, to be fetched by the next run:`] : []),
