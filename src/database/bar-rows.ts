@@ -2,8 +2,11 @@ import { type Bars, REQUIRED_VALUES } from '../bars.ts';
 import { BatchLayerError } from '../errors.ts';
 import { BRONZE_SCHEMA, barsToColumns } from '../lake/bronze.ts';
 import { type Columns, encodeUtf8 } from '../lake/columns.ts';
-import { formatSession } from '../session.ts';
+import { formatSession, sessionFrom } from '../session.ts';
 import { checkSymbol, compareSymbols } from '../symbol.ts';
+
+/** What {@link sessionFrom} takes. */
+const [FIRST_SESSION, LAST_SESSION] = [sessionFrom('1000-01-01'), sessionFrom('9999-12-31')];
 
 /** Bars of many symbols: row i is the bar of `symbols[i]`. */
 export interface BarRows {
@@ -35,17 +38,22 @@ export function orderRows({ symbols, bars: { session } }: BarRows): Int32Array {
 
 /** @throws BatchLayerError `BadInput` naming the first row that is no bar */
 export function checkRows({ symbols, bars }: BarRows): void {
-  if (symbols.length !== bars.session.length) {
-    throw new BatchLayerError(
-      'BadInput',
-      `${symbols.length} symbols of ${bars.session.length} bars: expected one each`,
-    );
+  for (const [name, { length }] of Object.entries(bars)) {
+    if (length === symbols.length) continue;
+    throw new BatchLayerError('BadInput', `${symbols.length} symbols, ${length} of ${name}: expected one each`);
   }
   for (let i = 0; i < symbols.length; i++) {
     checkSymbol(symbols[i]!);
+    const session = bars.session[i]!;
+    if (session < FIRST_SESSION || session > LAST_SESSION) {
+      throw new BatchLayerError(
+        'BadInput',
+        `row ${i} (${symbols[i]}): its session is ${session}: expected days since 1970-01-01, of years 1000 to 9999`,
+      );
+    }
     const wrong = REQUIRED_VALUES.find((name) => !Number.isFinite(bars[name][i]!));
     if (wrong === undefined) continue;
-    const place = `row ${i} (${symbols[i]}, ${formatSession(bars.session[i]!)})`;
+    const place = `row ${i} (${symbols[i]}, ${formatSession(session)})`;
     throw new BatchLayerError('BadInput', `${place}: ${wrong} is ${bars[wrong][i]}: expected a finite number`);
   }
 }

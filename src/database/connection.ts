@@ -86,10 +86,11 @@ export function openDatabase(
     try {
       return await untilAborted(connecting, signal);
     } catch (error) {
-      if (signal.aborted) socket?.destroy();
+      // The driver leaves it open where it has no password to give.
+      socket?.destroy();
       // One that comes too late is given back.
       connecting.then(
-        (client) => client.release(),
+        (client) => client.release(socket !== undefined),
         () => undefined,
       );
       throw error;
@@ -102,7 +103,13 @@ export function openDatabase(
       const result = await whileOpen(client, signal, async () => {
         await client.query(begin);
         const made = await work(client);
-        await client.query('COMMIT');
+        const { command } = await client.query('COMMIT');
+        if (command !== 'COMMIT') {
+          throw new BatchLayerError(
+            'BadInput',
+            `${place}: rolled back: the work went on after a statement that failed`,
+          );
+        }
         return made;
       });
       isWhole = true;
@@ -113,6 +120,7 @@ export function openDatabase(
     }
   };
 
+  let closed: Promise<void> | undefined;
   return {
     place,
     async transaction(work, { signal } = {}) {
@@ -130,16 +138,26 @@ export function openDatabase(
       }
     },
     async connect() {
-      const client = new pg.Client({ ...config, ...NAMED, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+      const socket = new Socket();
+      const client = new pg.Client({
+        ...config,
+        ...NAMED,
+        stream: () => socket,
+        connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      });
       client.on('error', () => undefined);
       try {
         await client.connect();
       } catch (error) {
+        socket.destroy();
         throw toDatabaseError(error, place);
       }
       return client;
     },
-    close: () => pool.end(),
+    close: () => {
+      closed ??= pool.end();
+      return closed;
+    },
   };
 }
 

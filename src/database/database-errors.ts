@@ -6,10 +6,11 @@ const BY_CODE: Readonly<Record<string, readonly [code: ErrorCode, advice: string
   '40P01': ['Conflict', 'another transaction was faster; run it again'],
   '55P03': ['Conflict', 'another transaction holds what it needs; run it again later'],
   '57014': ['Unavailable', 'it took too long; run it again later'],
+  '25006': ['Unavailable', 'name the server that may be written to, or wait until it is promoted'],
   '25P03': ['Unavailable', 'it took too long; run it again later'],
+  '25P04': ['Unavailable', 'it took too long; run it again later'],
   '22023': ['BadInput', 'check what was asked for'],
   '25000': ['BadInput', 'check what was asked for'],
-  '55000': ['BadInput', 'check what was asked for'],
   '28P01': ['BadInput', 'check the user and the password'],
   '28000': ['BadInput', 'check the user, the password and whether TLS is wanted'],
   '3D000': ['BadInput', 'create the database, or name another'],
@@ -27,9 +28,12 @@ const BY_CLASS: Readonly<Record<string, readonly [code: ErrorCode, advice: strin
   '53': ['Unavailable', 'run it again later'],
   '57': ['Unavailable', 'run it again later'],
   '58': ['Unavailable', 'look at the log of the server'],
+  P0: ['BadInput', 'check the row'],
   XX: ['CorruptObject', 'look at the log of the server'],
 };
 const TLS = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/;
+/** The system's codes that are as long, such as EPIPE, have no digit. */
+const SQLSTATE = /^(?=.*\d)[0-9A-Z]{5}$/;
 
 interface PostgresError extends Error {
   readonly code?: string;
@@ -38,26 +42,28 @@ interface PostgresError extends Error {
   readonly where?: string;
 }
 
-/** What the driver throws, as an error that says what to do. `place` names the server and the database. */
+/** What the driver throws, as an error that says what to do. `place` names the server and the database; no user is named. */
 export function toDatabaseError(error: unknown, place: string): BatchLayerError {
   if (error instanceof BatchLayerError) return error;
   const { code: sqlState = '', detail, hint, where } = (error instanceof Error ? error : {}) as Partial<PostgresError>;
-  const [code, advice] = kindOf(sqlState, messageOf(error));
-  const parts = [messageOf(error), detail, where?.split('\n')[0]].filter(Boolean).join('; ');
-  return new BatchLayerError(code, `${place}: ${parts || sqlState}: ${hint ?? advice}`, { cause: error });
+  const said = messageOf(error).replace(/\b(user|role) "[^"]*"/g, '$1');
+  const [code, advice] = kindOf(sqlState, said, hint);
+  const parts = [said, detail?.replace(/\.$/, ''), where?.split('\n')[0]].filter(Boolean).join('; ');
+  return new BatchLayerError(code, `${place}: ${parts || sqlState}: ${advice}`, { cause: error });
 }
 
-function kindOf(sqlState: string, message: string): readonly [ErrorCode, string] {
+function kindOf(sqlState: string, message: string, hint: string | undefined): readonly [ErrorCode, string] {
   if (TLS.test(sqlState) || /does not support SSL/i.test(message)) {
     return [
       'BadInput',
       'the server has not proven who it is: give its authorities as sslrootcert, and the host as in its certificate',
     ];
   }
-  const known = BY_CODE[sqlState] ?? (sqlState.length === 5 ? BY_CLASS[sqlState.slice(0, 2)] : undefined);
-  if (known) return known;
-  // A statement the server does not understand is a defect here; a connection that is gone has no code, or the system's.
-  return sqlState.length === 5 && /^\d/.test(sqlState)
-    ? ['BadInput', 'the server does not understand this']
-    : ['Unavailable', 'check that the server runs and can be reached, then run it again'];
+  // The driver's, where the server asks for a password and there is none, or the server's answer to it is wrong.
+  if (message.startsWith('SASL')) return ['BadInput', 'check the user and the password'];
+  // A connection that is gone has no code, or the system's.
+  if (!SQLSTATE.test(sqlState)) {
+    return ['Unavailable', 'check that the server runs and can be reached, then run it again'];
+  }
+  return BY_CODE[sqlState] ?? BY_CLASS[sqlState.slice(0, 2)] ?? ['BadInput', hint ?? 'check what was asked for'];
 }

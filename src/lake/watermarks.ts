@@ -53,7 +53,7 @@ export function lakeWatermarks(store: ObjectStore): WatermarkStore {
         }
         if (!isChanged) return;
         const sorted = [...merged.values()].sort((a, b) => compareSymbols(a.symbol, b.symbol));
-        const { bytes } = encodeTable(WATERMARK_SCHEMA, encode(sorted));
+        const { bytes } = encodeTable(WATERMARK_SCHEMA, marksToColumns(sorted));
         try {
           // Commit point: what the marks cover is in bronze by now.
           await store.put(WATERMARKS_KEY, bytes, { ...conditionOf(etag), signal });
@@ -80,7 +80,8 @@ function isSame(a: Watermark, b: Watermark): boolean {
   return a.lastSession === b.lastSession && a.checkedFrom === b.checkedFrom && a.checkedThrough === b.checkedThrough;
 }
 
-function encode(marks: readonly Watermark[]): Columns {
+/** Watermarks as a table. */
+export function marksToColumns(marks: readonly Watermark[]): Columns {
   return {
     length: marks.length,
     values: [

@@ -5,7 +5,7 @@ import { textTable } from './text-table.ts';
 // What the command line tells people of the database; programs take --json.
 
 export function describeMirror({ intervals, failed, failure, metrics }: MirrorResult): string {
-  const pending = intervals.reduce((sum, of) => sum + of.pending.length, 0);
+  const pending = intervals.reduce((sum, { filesPending }) => sum + filesPending, 0);
   return lines([
     textTable([
       ['table', 'files written', 'unchanged', 'deleted', 'rows written', 'unchanged', 'deleted'],
@@ -19,9 +19,11 @@ export function describeMirror({ intervals, failed, failure, metrics }: MirrorRe
         of.rowsDeleted,
       ]),
     ]),
-    ...(pending > 0 ? [`${count(pending, 'month file')} that a run of resample is at: mirrored by the next run`] : []),
+    ...(pending > 0
+      ? [`${count(pending, 'month file')} pending, as a run of resample is at them: the next run brings them`]
+      : []),
     traffic(metrics),
-    ...(failed.length > 0 ? [`${count(failed.length, 'month file')} could not be mirrored:`] : []),
+    ...(failed.length > 0 ? [`${count(failed.length)} could not be mirrored, the others went on:`] : []),
     ...shorten(failed, ({ message }) => `  ${message}`, failed.length),
     ...(failure === undefined ? [] : [`stopped before the end: ${failure}`]),
   ]);

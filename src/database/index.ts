@@ -1,0 +1,9 @@
+export { type ArchiveOptions, archiveBars, type RetentionResult } from './archive-bars.ts';
+export { barSink } from './bar-sink.ts';
+export { type Database, type DatabaseOptions, openDatabase } from './connection.ts';
+export type { DatabaseLogin } from './database-url.ts';
+export { databaseWatermarks } from './database-watermarks.ts';
+export { metadataSink } from './metadata-sink.ts';
+export { type MigrateOptions, migrateDatabase } from './migrate.ts';
+export { type MirrorOptions, type MirrorResult, mirrorSilver } from './mirror-silver.ts';
+export { type ReconcileOptions, type ReconcileResult, reconcile } from './reconcile.ts';

@@ -1,0 +1,156 @@
+import type { ClientBase } from 'pg';
+import { BatchLayerError, hasCode } from '../errors.ts';
+import { silverKey, silverPrefix } from '../lake/keys.ts';
+import { mapAll } from '../lake/map-all.ts';
+import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
+import type { OnProgress } from '../progress.ts';
+import { checkIntervals, INTERVALS } from '../resample/kernel.ts';
+import type { Database } from './connection.ts';
+import { type FailedFile, type MirroredMonth, mirrorMonth } from './mirror-month.ts';
+import { type MonthPlan, planMonths } from './plan-mirror.ts';
+import { readRecordedFiles, silverTable } from './silver-files.ts';
+import { divisionOf, type ReadSilverState, silverStateReader } from './silver-state.ts';
+
+export interface MirrorOptions {
+  /** Numbers of sessions a group has. */
+  readonly intervals?: readonly number[];
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What became of one interval's table. */
+export interface MirroredInterval extends Omit<MirroredMonth, 'failed'> {
+  readonly interval: number;
+}
+
+export interface MirrorResult {
+  readonly intervals: readonly MirroredInterval[];
+  /** Month files and checkpoints that are damaged: what there is of them in the database stays as it is. */
+  readonly failed: readonly FailedFile[];
+  /** What stopped the run before its end; what is counted is done. */
+  readonly failure?: string;
+  readonly metrics: StoreMetrics;
+}
+
+/** Transactions at the same time. */
+const CONCURRENT_MONTHS = 3;
+
+/**
+ * Makes the tables `silver_{n}d` have the groups that the month files of silver have: all of them, and no others.
+ *
+ * What silver is, its checkpoints say; which month files the tables have, the table `silver_files`. What differs is brought,
+ * month by month, each in a transaction: a reader sees a month's groups whole, old or new. Rows that are there already are not
+ * touched. Run again, also after a crash, it does what is left; of runs at the same time one waits for the other's month,
+ * and none puts back what another has brought. A database is to mirror one lake.
+ *
+ * @throws BatchLayerError `BadInput` for intervals that are none; the signal's reason. What fails otherwise is told
+ * @example
+ * const { failure } = await mirrorSilver(openStore('file:./lake'), database, { intervals: [3, 5] });
+ */
+export async function mirrorSilver(
+  lake: ObjectStore,
+  database: Database,
+  { intervals = INTERVALS, onProgress, signal }: MirrorOptions = {},
+): Promise<MirrorResult> {
+  checkIntervals(intervals);
+  const store = withMetrics(lake);
+  const parts = new Map(intervals.map((interval): [number, Partial<MirroredMonth>[]] => [interval, []]));
+  /** One that is damaged does not stop the others. */
+  const collect = async (interval: number, key: string, work: () => Promise<Partial<MirroredMonth>>): Promise<void> => {
+    const part = await work().catch((error: unknown) => {
+      if (!hasCode(error, 'CorruptObject')) throw error;
+      return { failed: [{ key, message: error.message }] };
+    });
+    parts.get(interval)!.push(part);
+  };
+  let failure: string | undefined;
+  try {
+    const tasks: MonthTask[] = [];
+    for (const interval of intervals) {
+      await collect(interval, silverPrefix(interval), async () => {
+        const planned = await planTable(store, database, interval, { signal });
+        tasks.push(...planned.tasks);
+        return planned.rest;
+      });
+    }
+    let done = 0;
+    const mirror = async ({ interval, month, readState }: MonthTask): Promise<void> => {
+      await collect(interval, silverKey(interval, month), () =>
+        database.transaction((client) => mirrorMonth(store, client, { interval, month, readState, signal }), {
+          signal,
+        }),
+      );
+      onProgress?.({ step: 'mirror', done: ++done, total: tasks.length });
+    };
+    await mapAll(tasks, mirror, { concurrency: CONCURRENT_MONTHS, signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!(error instanceof BatchLayerError)) throw error;
+    failure = error.message;
+  }
+  const sums = [...parts].map(([interval, of]) => ({ interval, ...sumMonths(of) }));
+  return {
+    intervals: sums.map(({ failed: _, ...counts }) => counts),
+    failed: sums.flatMap(({ failed }) => failed),
+    ...(failure === undefined ? {} : { failure }),
+    metrics: store.metrics(),
+  };
+}
+
+interface MonthTask {
+  readonly interval: number;
+  readonly month: number;
+  readonly readState: ReadSilverState;
+}
+
+/** The months of a table that something is to be done to, and what there is to say of the rest. */
+async function planTable(
+  store: ObjectStore,
+  database: Database,
+  interval: number,
+  { signal }: StoreCall,
+): Promise<{ readonly tasks: readonly MonthTask[]; readonly rest: Partial<MirroredMonth> }> {
+  const readState = silverStateReader(store, interval);
+  const state = await readState({ signal });
+  if (state.size === 0) return { tasks: [], rest: {} };
+  const recorded = await database.transaction((client) => openTable(client, interval), { signal });
+  const plans = [...planMonths(divisionOf(interval, state), recorded)];
+  const [idle, busy] = [plans.filter(isIdle), plans.filter((plan) => !isIdle(plan))];
+  // The latest first: they are asked for most.
+  const months = busy.map(([month]) => month).sort((a, b) => b - a);
+  return {
+    tasks: months.map((month) => ({ interval, month, readState })),
+    rest: {
+      filesUnchanged: idle.reduce((sum, [, { unchanged }]) => sum + unchanged, 0),
+      filesPending: idle.reduce((sum, [, { waiting }]) => sum + waiting.length, 0),
+    },
+  };
+}
+
+function isIdle([, { write, drop }]: readonly [month: number, plan: MonthPlan]): boolean {
+  return write.length + drop.length === 0;
+}
+
+async function openTable(client: ClientBase, interval: number): ReturnType<typeof readRecordedFiles> {
+  const recorded = await readRecordedFiles(client, interval);
+  const { rows } = await client.query('SELECT to_regclass($1) IS NULL AS "isMissing"', [silverTable(interval)]);
+  if (rows[0].isMissing) await client.query('SELECT create_silver_table($1)', [interval]);
+  return recorded;
+}
+
+function sumMonths(parts: readonly Partial<MirroredMonth>[]): MirroredMonth {
+  const sum = (name: CountName) => parts.reduce((total, part) => total + (part[name] ?? 0), 0);
+  return {
+    filesWritten: sum('filesWritten'),
+    filesUnchanged: sum('filesUnchanged'),
+    filesDeleted: sum('filesDeleted'),
+    filesPending: sum('filesPending'),
+    rowsWritten: sum('rowsWritten'),
+    rowsUnchanged: sum('rowsUnchanged'),
+    rowsDeleted: sum('rowsDeleted'),
+    failed: parts.flatMap(({ failed = [] }) => failed),
+  };
+}
+
+type CountName = Exclude<keyof MirroredMonth, 'failed'>;
