@@ -16,7 +16,7 @@ async function publicNames(entry: string): Promise<string[]> {
   return [...values, ...types.map((name) => `type ${name.replace(/^type /, '')}`)].sort();
 }
 
-test.each(['index', 'ingest/index', 'lake/index', 'resample/index', 'runtime/index'])(
+test.each(['index', 'database/index', 'ingest/index', 'lake/index', 'resample/index', 'runtime/index'])(
   'the public names of %s are these, and change on purpose only',
   async (entry) => {
     const names = await publicNames(entry);

@@ -1,13 +1,18 @@
 import { type Command, Option } from 'commander';
 import { parseCalendarOverrides } from '../calendar.ts';
+import { barSink, type Database, metadataSink } from '../database/index.ts';
 import { BatchLayerError } from '../errors.ts';
 import { type MarketApi, openMarketApi, parseRateLimit } from '../ingest/api/market-api.ts';
 import { flatFileSource, ingestCsv, ingestFrom, ingestMeta, ingestOhlcv } from '../ingest/index.ts';
-import { openStore, s3Store } from '../lake/index.ts';
+import { type ObjectStore, openStore, s3Store } from '../lake/index.ts';
 import { checkSymbol } from '../symbol.ts';
 import { addCommand, type Context, type Execute, example, exitCodeOf, type Outcome } from './command.ts';
+import { describeReconciled, openWatermarks, reconcileAfter } from './database-commands.ts';
+import { DATABASE_HELP, databaseOption, withOptionalDatabase } from './database-options.ts';
+import { addDms } from './ingest-dms-command.ts';
 import { describeFetch, describeIngest, describeMeta, describeOhlcv } from './ingest-results.ts';
 import { backfillOption, countOption, dateOption, lakeOption, parseSymbol, symbolsOption } from './options.ts';
+import { lines } from './result-text.ts';
 import { marketApiKey } from './secrets.ts';
 
 const DATES_HELP = `Sessions are trading days in New York. One that the lake has, and that is no longer corrected, is not fetched again; the last
@@ -15,13 +20,18 @@ three are. What fails is named under missing, the exit code is 3, and the next r
 const API_HELP = `The key is in POLYGON_API_KEY, or in AWS Secrets Manager under POLYGON_API_KEY_SECRET_ARN. POLYGON_BASE_URL is another server
 than https://api.massive.com, POLYGON_RATE_LIMIT what the plan allows (80/s; 5/min for the free one).`;
 
-/** `ingest csv`, `ingest ohlcv`, `ingest meta`, `ingest flatfiles`. */
+const DATABASE_SINK_HELP = `With --db the database gets the bars of the last three years and one month too, and keeps the watermarks. Bronze is the truth: what
+the database does not take fails nothing, and is brought at the end of this run or of the next.
+${DATABASE_HELP}`;
+
+/** `ingest csv`, `ingest ohlcv`, `ingest meta`, `ingest flatfiles`, `ingest dms`. */
 export function addIngestCommands(program: Command, execute: Execute): void {
   const ingest = program.command('ingest').description('Bring bars, and what belongs to them, into the lake.');
   addCsv(ingest, execute);
   addOhlcv(ingest, execute);
   addMeta(ingest, execute);
   addFlatFiles(ingest, execute);
+  addDms(ingest, execute);
 }
 
 function addCsv(ingest: Command, execute: Execute): void {
@@ -60,6 +70,7 @@ function addOhlcv(ingest: Command, execute: Execute): void {
     .addOption(symbolsOption())
     .option('--force', 'fetch all of it again, and compare every bar')
     .addOption(lakeOption())
+    .addOption(databaseOption())
     .addHelpText(
       'after',
       `${example(
@@ -69,28 +80,34 @@ function addOhlcv(ingest: Command, execute: Execute): void {
         'batch-layer ingest ohlcv --date 2025-11-19 --force',
       )}
 ${DATES_HELP}
+${DATABASE_SINK_HELP}
 ${API_HELP}
 MARKET_CALENDAR_OVERRIDES has days that are not as the exchange's rules say: 2027-01-08=closed,2026-12-24=13:00. EXCLUDED_SYMBOLS
 has symbols to pass over, in the place of the exchanges' test symbols.`,
     )
     .action((options, command) =>
       execute(command, (context) =>
-        withApi(context, async (api) => {
-          const { symbols, force } = options;
-          const store = openStore(options.lake);
-          const result = await ingestOhlcv(store, api, {
-            ...datesOf(options),
-            ...settingsOf(process.env),
-            symbols,
-            force,
-            ...context,
-          });
-          const { stored, unchanged, symbolsKnown, symbolsWithoutBars } = result;
-          const done = symbols
-            ? stored + unchanged + symbolsKnown + symbolsWithoutBars.length
-            : result.sessions - result.sessionsMissing;
-          return { result, text: describeOhlcv(result), exitCode: exitCodeOf(result.missingCount, done) };
-        }),
+        withApi(context, (api) =>
+          withOptionalDatabase(options.db, context, async (database) => {
+            const { symbols, force } = options;
+            const store = openStore(options.lake);
+            const fetched = await ingestOhlcv(store, api, {
+              ...datesOf(options),
+              ...settingsOf(process.env),
+              ...(database && (await sinksOf(store, database, context))),
+              symbols,
+              force,
+              ...context,
+            });
+            const result = { ...fetched, database: await reconcileAfter(store, database, context) };
+            const { stored, unchanged, symbolsKnown, symbolsWithoutBars } = result;
+            const done = symbols
+              ? stored + unchanged + symbolsKnown + symbolsWithoutBars.length
+              : result.sessions - result.sessionsMissing;
+            const text = lines([describeOhlcv(result), ...describeReconciled(result.database)]);
+            return { result, text, exitCode: exitCodeOf(result.missingCount, done) };
+          }),
+        ),
       ),
     );
 }
@@ -100,6 +117,7 @@ function addMeta(ingest: Command, execute: Execute): void {
     .addOption(symbolsOption())
     .addOption(countOption('--max-calls <n>', 'calls of the API in all', 1).default(2000).env('META_MAX_CALLS'))
     .addOption(lakeOption())
+    .addOption(databaseOption())
     .addHelpText(
       'after',
       `${example(
@@ -108,20 +126,23 @@ function addMeta(ingest: Command, execute: Execute): void {
         'batch-layer ingest meta --max-calls 60',
       )}
 The list of tickers comes whole. Details are a call a symbol: those that are missing first, then the oldest, as far as the calls
-go; the next run goes on. A ticker keeps its past: who had it, from when to when.
+go; the next run goes on. A ticker keeps its past: who had it, from when to when. With --db the table symbol_metadata has the same.
 ${API_HELP}`,
     )
     .action((options, command) =>
       execute(command, (context) =>
-        withApi(context, async (api) => {
-          const { symbols, maxCalls } = options;
-          const result = await ingestMeta(openStore(options.lake), api, { symbols, maxCalls, ...context });
-          return {
-            result,
-            text: describeMeta(result),
-            exitCode: exitCodeOf(result.failed.length, result.symbols, result.missing),
-          };
-        }),
+        withApi(context, (api) =>
+          withOptionalDatabase(options.db, context, async (database) => {
+            const { symbols, maxCalls } = options;
+            const sink = database && metadataSink(database);
+            const result = await ingestMeta(openStore(options.lake), api, { symbols, maxCalls, sink, ...context });
+            return {
+              result,
+              text: describeMeta(result),
+              exitCode: exitCodeOf(result.failed.length, result.symbols, result.missing),
+            };
+          }),
+        ),
       ),
     );
 }
@@ -131,28 +152,40 @@ function addFlatFiles(ingest: Command, execute: Execute): void {
   addDates(command)
     .option('--force', 'read all of it again, and compare every bar')
     .addOption(lakeOption())
+    .addOption(databaseOption())
     .addHelpText(
       'after',
       `${example('batch-layer ingest flatfiles', 'batch-layer ingest flatfiles --from 2020-01-01 --to 2020-12-31')}
 ${DATES_HELP}
+${DATABASE_SINK_HELP}
 The credentials for the vendor's bucket are FLATFILES_ACCESS_KEY_ID and FLATFILES_SECRET_ACCESS_KEY; FLATFILES_ENDPOINT is another
 server than https://files.massive.com, FLATFILES_BUCKET another bucket than flatfiles.`,
     )
     .action((options, command) =>
-      execute(command, async (context): Promise<Outcome> => {
-        const { exclude, overrides } = settingsOf(process.env);
-        const source = flatFileSource(openFlatFiles(process.env), { exclude });
-        const { force } = options;
-        const result = await ingestFrom(openStore(options.lake), source, {
-          ...datesOf(options),
-          overrides,
-          force,
-          ...context,
-        });
-        const done = result.sessions - result.sessionsMissing;
-        return { result, text: describeFetch(result), exitCode: exitCodeOf(result.missingCount, done) };
-      }),
+      execute(command, (context) =>
+        withOptionalDatabase(options.db, context, async (database): Promise<Outcome> => {
+          const { exclude, overrides } = settingsOf(process.env);
+          const source = flatFileSource(openFlatFiles(process.env), { exclude });
+          const { force } = options;
+          const store = openStore(options.lake);
+          const fetched = await ingestFrom(store, source, {
+            ...datesOf(options),
+            ...(database && (await sinksOf(store, database, context))),
+            overrides,
+            force,
+            ...context,
+          });
+          const result = { ...fetched, database: await reconcileAfter(store, database, context) };
+          const done = result.sessions - result.sessionsMissing;
+          const text = lines([describeFetch(result), ...describeReconciled(result.database)]);
+          return { result, text, exitCode: exitCodeOf(result.missingCount, done) };
+        }),
+      ),
     );
+}
+
+async function sinksOf(store: ObjectStore, database: Database, context: Context) {
+  return { sink: barSink(database), watermarks: await openWatermarks(store, database, context) };
 }
 
 function addDates(command: Command): Command {

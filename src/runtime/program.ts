@@ -1,7 +1,11 @@
 import { Command, Option } from 'commander';
+import { mirrorSilver } from '../database/index.ts';
 import { consolidate, openStore, vacuum } from '../lake/index.ts';
 import { INTERVALS, resample, verify } from '../resample/index.ts';
 import { addCommand, EXIT, type Execute, example, exitCodeOf } from './command.ts';
+import { addDatabaseCommands } from './database-commands.ts';
+import { DATABASE_HELP, databaseOption, withOptionalDatabase } from './database-options.ts';
+import { describeMirror } from './database-results.ts';
 import { runDemo } from './demo.ts';
 import { addIngestCommands } from './ingest-commands.ts';
 import {
@@ -16,20 +20,27 @@ import {
   shardOption,
   symbolsOption,
 } from './options.ts';
+import { lines } from './result-text.ts';
 import { describeConsolidate, describeDemo, describeResample, describeVacuum, describeVerify } from './results.ts';
+import { addRetention } from './retention-command.ts';
 
 /** The commands and their options. */
 export function createProgram(execute: Execute): Command {
   const program = new Command('batch-layer')
-    .description('Daily stock bars in a Parquet lake: ingest, consolidate, resample; vacuum and verify.')
+    .description('Daily stock bars in a Parquet lake and PostgreSQL: ingest, consolidate, resample; vacuum and verify.')
     .addHelpText(
       'after',
       example('batch-layer demo', 'batch-layer ingest csv bars.csv --consolidated', 'batch-layer resample'),
     );
 
-  addCommand(program, 'demo', 'Run the whole pipeline on an embedded lake, with real and synthetic bars.')
+  addCommand(
+    program,
+    'demo',
+    'Run the whole pipeline on an embedded lake and PostgreSQL, with real and synthetic bars.',
+  )
     .option('--dir <dir>', 'folder for the input and the lake', 'batch-layer-demo')
     .addOption(new Option('--lake <url>', 'a lake elsewhere, such as s3://bucket/demo').argParser(parseLake))
+    .option('--db <url>', 'a database elsewhere, which keeps what it gets')
     .addHelpText(
       'after',
       example(
@@ -40,7 +51,7 @@ export function createProgram(execute: Execute): Command {
     )
     .action((options, command) =>
       execute(command, async (context) => {
-        const result = await runDemo({ dir: options.dir, lake: options.lake, ...context });
+        const result = await runDemo({ dir: options.dir, lake: options.lake, db: options.db, ...context });
         return {
           result,
           text: describeDemo(result),
@@ -100,6 +111,7 @@ export function createProgram(execute: Execute): Command {
     .addOption(lookbackOption())
     .addOption(shardOption())
     .addOption(lakeOption())
+    .addOption(databaseOption())
     .addHelpText(
       'after',
       `${example(
@@ -110,16 +122,23 @@ export function createProgram(execute: Execute): Command {
       )}
 What has changed since the last run is made; the result is that of a full run. Groups are counted from a symbol's first bar,
 whatever --lookback says: months it leaves out are told as deferred, and made by the next run without it. A group is in the month
-of its first session: let --lookback be longer than the longest interval.`,
+of its first session: let --lookback be longer than the longest interval. With --db the tables silver_3d and so on get the same rows; what
+the database does not take fails nothing, and is brought by the next run.
+${DATABASE_HELP}`,
     )
     .action((options, command) =>
-      execute(command, async (context) => {
-        const { intervals, symbols, forceFull, lookback: lookbackMonths } = options;
-        const shard = options.shard ?? shardOfArrayJob(process.env);
-        const store = openStore(options.lake);
-        const result = await resample(store, { intervals, symbols, forceFull, lookbackMonths, shard, ...context });
-        return { result, text: describeResample(result), exitCode: exitCodeOf(result.failed.length, result.symbols) };
-      }),
+      execute(command, (context) =>
+        withOptionalDatabase(options.db, context, async (database) => {
+          const { intervals, symbols, forceFull, lookback: lookbackMonths } = options;
+          const shard = options.shard ?? shardOfArrayJob(process.env);
+          const store = openStore(options.lake);
+          const made = await resample(store, { intervals, symbols, forceFull, lookbackMonths, shard, ...context });
+          const mirrored = database ? await mirrorSilver(store, database, { intervals, ...context }) : null;
+          const result = { ...made, database: mirrored };
+          const text = lines([describeResample(made), ...(mirrored ? [describeMirror(mirrored)] : [])]);
+          return { result, text, exitCode: exitCodeOf(made.failed.length, made.symbols) };
+        }),
+      ),
     );
 
   addCommand(
@@ -177,5 +196,7 @@ Ends with 1 where something is (still) wrong. Bars are never touched: a damaged 
         };
       }),
     );
+  addRetention(program, execute);
+  addDatabaseCommands(program, execute);
   return program;
 }
