@@ -131,6 +131,8 @@ export function openDatabase(
           return await withTimeout((timed) => attempt(work, timed), { timeoutMs, lateError, clock, signal });
         } catch (error) {
           signal?.throwIfAborted();
+          // A defect is no matter of the database.
+          if (error instanceof TypeError || error instanceof RangeError) throw error;
           const failure = toDatabaseError(error, place);
           if (!hasCode(failure, 'Unavailable', 'Conflict') || tries === MAX_ATTEMPTS) throw failure;
         }

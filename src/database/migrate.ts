@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { BatchLayerError } from '../errors.ts';
+import type pg from 'pg';
+import { BatchLayerError, messageOf } from '../errors.ts';
 import type { Database } from './connection.ts';
 import { toDatabaseError } from './database-errors.ts';
 
@@ -28,6 +29,7 @@ export async function migrateDatabase(
 ): Promise<readonly string[]> {
   const { place } = database;
   const client = await database.connect();
+  const failure = firstFailure(client);
   try {
     const { rows } = await client.query('SHOW server_version_num');
     const version = Number(rows[0].server_version_num);
@@ -51,10 +53,28 @@ export async function migrateDatabase(
     });
     return made.map(({ name }) => name);
   } catch (error) {
-    throw toDatabaseError(error, place);
+    const said = failure();
+    if (said !== undefined || error instanceof BatchLayerError) throw toDatabaseError(said ?? error, place);
+    throw new BatchLayerError('BadInput', `${place}: ${messageOf(error)}`, { cause: error });
   } finally {
     await client.end().catch(ignore);
   }
+}
+
+/** What the first statement to fail failed with: the runner tells of some in words of its own. */
+function firstFailure(client: pg.Client): () => unknown {
+  let failure: unknown;
+  const query = client.query.bind(client) as (...statement: readonly unknown[]) => Promise<unknown>;
+  const watched = async (...statement: readonly unknown[]): Promise<unknown> => {
+    try {
+      return await query(...statement);
+    } catch (error) {
+      failure ??= error;
+      throw error;
+    }
+  };
+  Object.assign(client, { query: watched });
+  return () => failure;
 }
 
 function ignore(): void {}
