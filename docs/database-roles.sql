@@ -18,18 +18,19 @@ BEGIN
   EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO batch_layer_writer', current_database());
 END $$;
 
--- Functions that run with the owner's rights look up names in this schema: nobody else may put any there.
+-- Nobody but the owner puts tables and functions beside these.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO batch_layer_writer, batch_layer_reader, batch_layer_retention;
 
 -- Bars are never deleted. Months begin by route_ohlcv_months, tables of silver by create_silver_table. Rights on a partition itself
 -- nobody needs: raw_ohlcv has them.
 GRANT SELECT ON ohlcv_months TO batch_layer_writer;
+GRANT SELECT, INSERT ON lake TO batch_layer_writer;
 GRANT SELECT, INSERT, UPDATE ON raw_ohlcv, raw_ohlcv_archive, watermarks TO batch_layer_writer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON symbol_metadata, silver_files TO batch_layer_writer;
 GRANT EXECUTE ON FUNCTION route_ohlcv_months, create_silver_table, bar_hash TO batch_layer_writer;
 
-GRANT SELECT ON raw_ohlcv, raw_ohlcv_archive, ohlcv_months, watermarks, symbol_metadata, silver_files,
+GRANT SELECT ON lake, raw_ohlcv, raw_ohlcv_archive, ohlcv_months, watermarks, symbol_metadata, silver_files,
   v_raw_ohlcv_data_distribution, v_archive_statistics TO batch_layer_reader;
 
 -- Bars are moved by archive_ohlcv_month only, which writes the log too.

@@ -18,7 +18,7 @@ let [high, low] = [0, 0];
  * Adds the hashes of the bars `from` (inclusive) to `to` (exclusive) to a sum.
  *
  * The hash is that of the function `bar_hash` in the database, made of PostgreSQL's own hash functions for its types, each
- * seeded with the one before (`hash_bytes_extended` in PostgreSQL's src/common/hashfn.c, after Bob Jenkins' lookup3). Tables
+ * seeded with the one before and the number of the column (`hash_bytes_extended` in PostgreSQL's src/common/hashfn.c, after Bob Jenkins' lookup3). Tables
  * partitioned by hash rest on these, so they stay as they are. A value that is absent counts as NaN, and −1 of trades.
  */
 export function addHashes(bars: Bars, from: number, to: number, sum: HashSum): void {
@@ -26,12 +26,13 @@ export function addHashes(bars: Bars, from: number, to: number, sum: HashSum): v
   for (let i = from; i < to; i++) {
     low = session[i]!;
     high = low < 0 ? -1 : 0;
-    hashFloat(open[i]!);
-    hashFloat(highs[i]!);
-    hashFloat(lows[i]!);
-    hashFloat(close[i]!);
-    hashFloat(volume[i]!);
-    hashFloat(vwap ? vwap[i]! : Number.NaN);
+    hashFloat(open[i]!, 1);
+    hashFloat(highs[i]!, 2);
+    hashFloat(lows[i]!, 3);
+    hashFloat(close[i]!, 4);
+    hashFloat(volume[i]!, 5);
+    hashFloat(vwap ? vwap[i]! : Number.NaN, 6);
+    low ^= 7;
     hashWords(SEED_OF_4_BYTES, trades ? trades[i]! : -1, 0);
     sum.high += high;
     sum.low += low >>> 0;
@@ -43,8 +44,10 @@ export function toBigInt({ high, low }: HashSum): bigint {
   return (BigInt(high) << 32n) + BigInt(low);
 }
 
-function hashFloat(value: number): void {
-  // Zero has two forms that are equal: its hash is the seed.
+/** @param column its number: the hash of zero is its seed, and would not tell in which column it is */
+function hashFloat(value: number, column: number): void {
+  low ^= column;
+  // Zero has two forms, which are equal.
   if (value === 0) return;
   // There is one NaN here, the same as PostgreSQL's.
   number[0] = Number.isNaN(value) ? Number.NaN : value;

@@ -4,7 +4,7 @@ import type { Database } from './connection.ts';
 import { firstKeptMonth } from './retention-window.ts';
 import { upsertBars } from './upsert-bars.ts';
 
-/** After the database has not answered, it is left alone for so long: a fetch does not wait for it session by session. */
+/** After the database has not answered, or held rows locked, it is left alone for so long: a fetch does not wait session by session. */
 const PAUSE_MS = 60_000;
 
 /**
@@ -24,7 +24,7 @@ export function barSink(database: Database, { now = Date.now }: { readonly now?:
         await upsertBars(database, rows, { keepFrom: firstKeptMonth(now()), signal });
         failure = undefined;
       } catch (error) {
-        if (hasCode(error, 'Unavailable')) failure = { error, at: now() };
+        if (hasCode(error, 'Unavailable', 'Conflict')) failure = { error, at: now() };
         throw error;
       }
     },

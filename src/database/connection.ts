@@ -31,8 +31,8 @@ export interface Database {
    * permissions, migrations that are missing, rows that are wrong); the signal's reason
    */
   transaction<T>(work: (client: pg.ClientBase) => Promise<T>, call?: StoreCall): Promise<T>;
-  /** A connection of its own, without time limits, that the caller ends. */
-  connect(): Promise<pg.Client>;
+  /** A connection of its own, without time limits, that the caller ends; the signal ends it at once. */
+  connect(call?: StoreCall): Promise<pg.Client>;
   /** Ends the other connections. */
   close(): Promise<void>;
 }
@@ -139,8 +139,11 @@ export function openDatabase(
         await clock.sleep(fullJitterMs(tries, DELAY), { signal });
       }
     },
-    async connect() {
+    async connect({ signal } = {}) {
       const socket = new Socket();
+      const abort = () => socket.destroy();
+      signal?.addEventListener('abort', abort, { once: true });
+      socket.once('close', () => signal?.removeEventListener('abort', abort));
       const client = new pg.Client({
         ...config,
         ...NAMED,
@@ -152,6 +155,7 @@ export function openDatabase(
         await client.connect();
       } catch (error) {
         socket.destroy();
+        signal?.throwIfAborted();
         throw toDatabaseError(error, place);
       }
       return client;
@@ -173,7 +177,7 @@ async function whileOpen<T>(client: pg.ClientBase, signal: AbortSignal, work: ()
   signal.addEventListener('abort', abort, { once: true });
   try {
     signal.throwIfAborted();
-    return await work();
+    return await untilAborted(work(), signal);
   } catch (error) {
     signal.throwIfAborted();
     throw error;

@@ -19,7 +19,7 @@ const TYPES: Readonly<Partial<Record<ColumnType, string>>> = {
 };
 
 /**
- * Sends rows to a table of this transaction alone, `staged`, with the columns of `schema`, and counts them for the planner.
+ * Sends rows to a table of this transaction alone, `staged`, with the columns of `schema`.
  * Absent values of nullable columns become null.
  *
  * @param order indexes of the rows to send; all, as they are, where left out

@@ -27,14 +27,16 @@ const LOCAL = /^(?:localhost|127(?:\.\d+){3}|::1|\/.*)$/;
 export function parseDatabaseUrl(url: string, login: DatabaseLogin = {}, env = process.env): ClientConfig {
   const parsed = parse(url);
   const { searchParams } = parsed;
-  const unknown = [...searchParams.keys()].find((name) => name !== 'sslmode' && name !== 'sslrootcert');
-  if (unknown !== undefined) {
-    throw new BatchLayerError('BadInput', `the database's URL has ${unknown}: expected sslmode or sslrootcert only`);
+  if ([...searchParams.keys()].some((name) => name !== 'sslmode' && name !== 'sslrootcert')) {
+    throw new BatchLayerError(
+      'BadInput',
+      "the database's URL has other parameters: expected sslmode and sslrootcert only",
+    );
   }
   const host = hostOf(parsed) || login.host || env.PGHOST || 'localhost';
   return {
     host,
-    port: Number(parsed.port || login.port || env.PGPORT || 5432),
+    port: portOf(parsed.port || login.port || env.PGPORT || 5432),
     database: decode(parsed.pathname.slice(1)) || login.database || env.PGDATABASE || 'postgres',
     ...definedOnly({
       user: decode(parsed.username) || login.user || env.PGUSER,
@@ -47,9 +49,17 @@ export function parseDatabaseUrl(url: string, login: DatabaseLogin = {}, env = p
   };
 }
 
+function portOf(port: string | number): number {
+  const value = Number(port);
+  if (Number.isInteger(value) && value > 0 && value < 65_536) return value;
+  throw new BatchLayerError('BadInput', `the database's port is ${value}: expected a number from 1 to 65535`);
+}
+
 function parse(url: string): URL {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed && /^postgres(?:ql)?:$/.test(parsed.protocol)) return parsed;
+  // An @ behind the host: a character of the password that is not encoded ended it before.
+  const isWhole = /^postgres(?:ql)?:\/\/[^/?#]*(?:[/?][^@#]*)?$/.test(url);
+  const parsed = isWhole && URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed) return parsed;
   // Not the URL itself: there may be a password in it.
   throw new BatchLayerError(
     'BadInput',

@@ -5,16 +5,19 @@ import { BatchLayerError, messageOf } from '../errors.ts';
 import type { Database } from './connection.ts';
 import { toDatabaseError } from './database-errors.ts';
 
+/** {@link migrateDatabase}'s options. */
 export interface MigrateOptions {
   /** `down` takes back the last migration. */
   readonly direction?: 'up' | 'down';
   /** How many: all that are open going up, one going down. */
   readonly count?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Kept by node-pg-migrate. */
 const MIGRATIONS_TABLE = 'schema_migrations';
 const MIN_VERSION = 150_000;
+const LOCK_TIMEOUT_MS = 30_000;
 
 /**
  * Brings the schema of a database up to date: numbered SQL files, all that are open in one transaction. Of runs at the same time
@@ -25,12 +28,14 @@ const MIN_VERSION = 150_000;
  */
 export async function migrateDatabase(
   database: Database,
-  { direction = 'up', count }: MigrateOptions = {},
+  { direction = 'up', count, signal }: MigrateOptions = {},
 ): Promise<readonly string[]> {
   const { place } = database;
-  const client = await database.connect();
+  const client = await database.connect({ signal });
   const failure = firstFailure(client);
   try {
+    // Whoever waits for a table keeps all that come later waiting.
+    await client.query(`SET lock_timeout = ${LOCK_TIMEOUT_MS}`);
     const { rows } = await client.query('SHOW server_version_num');
     const version = Number(rows[0].server_version_num);
     if (version < MIN_VERSION) {
@@ -53,6 +58,7 @@ export async function migrateDatabase(
     });
     return made.map(({ name }) => name);
   } catch (error) {
+    signal?.throwIfAborted();
     const said = failure();
     if (said !== undefined || error instanceof BatchLayerError) throw toDatabaseError(said ?? error, place);
     throw new BatchLayerError('BadInput', `${place}: ${messageOf(error)}`, { cause: error });

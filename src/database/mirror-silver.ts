@@ -6,6 +6,7 @@ import type { ObjectStore, StoreCall } from '../lake/store.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
 import type { OnProgress } from '../progress.ts';
 import { checkIntervals, INTERVALS } from '../resample/kernel.ts';
+import { bindLake } from './bind-lake.ts';
 import type { Database } from './connection.ts';
 import { type FailedFile, type MirroredMonth, mirrorMonth } from './mirror-month.ts';
 import { type MonthPlan, planMonths } from './plan-mirror.ts';
@@ -66,6 +67,7 @@ export async function mirrorSilver(
   };
   let failure: string | undefined;
   try {
+    await bindLake(store, database, { signal });
     const tasks: MonthTask[] = [];
     for (const interval of intervals) {
       await collect(interval, silverPrefix(interval), async () => {

@@ -58,7 +58,7 @@ export async function readMonths(
   const { rows } = await database.transaction(
     (client) =>
       client.query<{ month: string; archived: boolean }>(
-        'SELECT month::text, archived_at IS NOT NULL AS archived FROM ohlcv_months ORDER BY month',
+        "SELECT to_char(month, 'YYYY-MM-DD') AS month, archived_at IS NOT NULL AS archived FROM ohlcv_months ORDER BY month",
       ),
     call,
   );

@@ -1,12 +1,13 @@
-import { sliceBars } from '../bars.ts';
+import { type Bars, sliceBars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
 import { mapAll } from '../lake/map-all.ts';
 import { readHistory } from '../lake/read-history.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
-import { listSymbols, type SymbolFiles } from '../lake/symbol-files.ts';
+import { listChosen, listFiles, type SymbolFiles } from '../lake/symbol-files.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
 import { firstDayOf } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
+import { bindLake } from './bind-lake.ts';
 import type { Database } from './connection.ts';
 import {
   type DatabaseTotals,
@@ -21,14 +22,19 @@ import {
 import { firstKeptMonth } from './retention-window.ts';
 import { openBatch } from './row-batch.ts';
 
+/** {@link reconcile}'s options. */
 export interface ReconcileOptions {
+  /** Only these; all where left out. */
+  readonly symbols?: readonly string[] | undefined;
+  /** Milliseconds since 1970-01-01: it says what is recent. The system's clock where left out. */
   readonly now?: (() => number) | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What comparing came to. */
 export interface ReconcileResult {
-  /** Symbols of bronze, and their bars in the months that were compared. */
+  /** Symbols of bronze, those that failed among them, and their bars in the months that were compared. */
   readonly symbols: number;
   readonly bars: number;
   /** Pairs of a symbol and a month whose bars were not the same. */
@@ -37,7 +43,7 @@ export interface ReconcileResult {
   readonly written: number;
   /** Rows of the database that bronze has no bar of: they are left as they are. */
   readonly extra: number;
-  /** Pairs that differ still, because others wrote them at the same time; the next run compares them again. */
+  /** Pairs that others wrote at the same time, to bronze or to the database; the next run compares them again. */
   readonly contested: number;
   /** Symbols that could not be read from bronze; the others went on. */
   readonly failed: readonly FailedSymbol[];
@@ -52,15 +58,17 @@ const CONCURRENT_SYMBOLS = 16;
  *
  * Bronze never loses a bar, so a row that only the database has is counted and left: a wrong lake must not empty a database.
  *
- * @throws BatchLayerError what the store or the database throws where it does not answer; what was written stays
+ * @throws BatchLayerError `BadInput` where the database is that of another lake; what the store or the database throws where it
+ * does not answer, and what was written stays
  * @example
  * const { written, extra } = await reconcile(store, database);
  */
 export async function reconcile(
   store: ObjectStore,
   database: Database,
-  { now = Date.now, onProgress, signal }: ReconcileOptions = {},
+  { symbols, now = Date.now, onProgress, signal }: ReconcileOptions = {},
 ): Promise<ReconcileResult> {
+  await bindLake(store, database, { signal });
   const keepFrom = firstKeptMonth(now());
   const { raw, archived } = await readMonths(database, { signal });
   const totals = await readTotals(database, raw, { onProgress, signal });
@@ -73,7 +81,8 @@ export async function reconcile(
 
   const compareSymbol = async (files: SymbolFiles): Promise<void> => {
     const { symbol } = files;
-    const bars = await readHistory(store, files, { signal });
+    const bars = await readOrReport(files);
+    onProgress?.({ step: 'reconcile', done: counts.symbols });
     for (const { month, first, end } of bars ? monthsOf(bars, from) : []) {
       if (!isCompared(month)) continue;
       counts.bars += end - first;
@@ -82,31 +91,35 @@ export async function reconcile(
       // What is left in the end is of symbols that have no bars of that month in bronze.
       totals.get(month)?.delete(symbol);
       if (isSame) continue;
-      expected.push({ symbol, month, ...total });
+      expected.push({ files, month, ...total });
       await batch.add(symbol, sliceBars(bars!, first, end));
     }
   };
 
-  const compareOrReport = async (files: SymbolFiles): Promise<void> => {
+  const readOrReport = async (files: SymbolFiles): Promise<Bars | undefined> => {
+    counts.symbols++;
     try {
-      await compareSymbol(files);
+      return await readHistory(store, files, { signal });
     } catch (error) {
       signal?.throwIfAborted();
       if (!hasCode(error, 'CorruptObject')) throw error;
       failed.push(failedSymbol(files.symbol, error));
       for (const month of totals.values()) month.delete(files.symbol);
+      return undefined;
     }
-    onProgress?.({ step: 'reconcile', done: ++counts.symbols });
   };
 
-  await mapAll(listSymbols(store, { signal }), compareOrReport, { concurrency: CONCURRENT_SYMBOLS, signal });
+  const listed = listChosen(store, symbols, { signal });
+  await mapAll(listed, compareSymbol, { concurrency: CONCURRENT_SYMBOLS, signal });
   await batch.flush();
-  const { extra, contested } = await compareAgain(database, expected, { signal });
+  const { extra, contested } = await compareAgain(store, database, expected, { signal });
+  // Of chosen symbols nothing is known of the others.
+  const unknown = symbols ? pickSymbols(totals, new Set(symbols)) : totals;
   return {
     ...counts,
     differing: expected.length,
     written: batch.written(),
-    extra: extra + countRows(totals),
+    extra: extra + countRows(unknown),
     contested,
     failed: failed.sort((a, b) => compareSymbols(a.symbol, b.symbol)),
   };
@@ -114,23 +127,39 @@ export async function reconcile(
 
 /** What the database has to have of a symbol and a month. */
 interface Expected extends Total {
-  readonly symbol: string;
+  /** What bronze had of the symbol. */
+  readonly files: SymbolFiles;
   readonly month: number;
 }
 
 async function compareAgain(
+  store: ObjectStore,
   database: Database,
   expected: readonly Expected[],
   call: StoreCall,
 ): Promise<{ readonly extra: number; readonly contested: number }> {
   const counts = { extra: 0, contested: 0 };
+  if (expected.length === 0) return counts;
   const totals = await readTotals(database, [...new Set(expected.map(({ month }) => month))], call);
-  for (const { symbol, month, ...total } of expected) {
-    const there = totalIn(totals, month, symbol);
-    if (there.rows > total.rows) counts.extra += there.rows - total.rows;
+  // After the database: what a fetch wrote meanwhile was in bronze before.
+  const now = await listFiles(store, call);
+  for (const { files, month, ...total } of expected) {
+    const there = totalIn(totals, month, files.symbol);
+    if (versionOf(files) !== versionOf(now.get(files.symbol))) counts.contested++;
+    else if (there.rows > total.rows) counts.extra += there.rows - total.rows;
     else if (!sameTotal(there, total)) counts.contested++;
   }
   return counts;
+}
+
+/** Names what bronze has of a symbol: other bars, another name. */
+function versionOf(files: SymbolFiles | undefined): string {
+  return [files?.data, ...(files?.daily ?? [])].map((file) => file?.etag).join();
+}
+
+function pickSymbols(totals: DatabaseTotals, symbols: ReadonlySet<string>): DatabaseTotals {
+  const pick = (month: ReadonlyMap<string, Total>) => new Map([...month].filter(([symbol]) => symbols.has(symbol)));
+  return new Map([...totals].map(([month, of]) => [month, pick(of)]));
 }
 
 function countRows(totals: DatabaseTotals): number {

@@ -15,22 +15,31 @@ export interface RowBatch {
 export function openBatch(database: Database, call: StoreCall & { readonly keepFrom: number }): RowBatch {
   let [symbols, bars] = emptyRows();
   let written = 0;
-  const flush = async (): Promise<void> => {
+  let writing: Promise<void> | undefined;
+  const write = async (): Promise<void> => {
     const rows = { symbols, bars: sliceBars(bars, 0, symbols.length) };
     [symbols, bars] = emptyRows();
-    if (rows.symbols.length === 0) return;
     const counts = await upsertBars(database, rows, call);
     written += counts.written;
+  };
+  /** One batch after the other: who adds while one is written fills the next, and waits when that is full too. */
+  const writeNext = (): Promise<void> => {
+    writing ??= write().finally(() => {
+      writing = undefined;
+    });
+    return writing;
   };
   return {
     async add(symbol, added) {
       for (let i = 0; i < added.session.length; i++) {
-        if (symbols.length === BATCH_ROWS) await flush();
+        while (symbols.length === BATCH_ROWS) await writeNext();
         copyBar(added, i, bars, symbols.length);
         symbols.push(symbol);
       }
     },
-    flush,
+    async flush() {
+      while (writing || symbols.length > 0) await writeNext();
+    },
     written: () => written,
   };
 }

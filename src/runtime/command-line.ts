@@ -55,7 +55,7 @@ export async function runCommandLine(args: readonly string[], io: CommandLine): 
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return EXIT.done;
     if (args.includes('--json')) {
-      io.stdout.write(`${JSON.stringify({ error: { code: 'BadInput', message: error.message } })}\n`);
+      io.stdout.write(`${JSON.stringify({ error: { code: 'BadInput', message: withoutLogins(error.message) } })}\n`);
     }
     return EXIT.badUsage;
   }
@@ -66,9 +66,14 @@ export async function runCommandLine(args: readonly string[], io: CommandLine): 
 function configure(command: Command, { stdout, stderr }: CommandLine): void {
   command.exitOverride().configureOutput({
     writeOut: (text) => stdout.write(text),
-    writeErr: (text) => stderr.write(text),
+    writeErr: (text) => stderr.write(withoutLogins(text)),
   });
   for (const sub of command.commands) configure(sub, { stdout, stderr });
+}
+
+/** Commander repeats what it does not understand: a URL in the wrong place has a password in it. */
+function withoutLogins(text: string): string {
+  return text.replace(/(\w:\/\/)[^\s'"]*@/g, '$1…@');
 }
 
 function codeOf(reason: unknown, signal: AbortSignal | undefined): string {

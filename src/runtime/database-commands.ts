@@ -3,6 +3,7 @@ import {
   type Database,
   databaseWatermarks,
   migrateDatabase,
+  type ReconcileOptions,
   type ReconcileResult,
   reconcile,
 } from '../database/index.ts';
@@ -36,7 +37,10 @@ ${DATABASE_HELP}`,
     .action((options, command) =>
       execute(command, (context) =>
         withDatabase(options.db, context, async (database) => {
-          const migrations = await migrateDatabase(database, { direction: options.down ? 'down' : 'up' });
+          const migrations = await migrateDatabase(database, {
+            direction: options.down ? 'down' : 'up',
+            signal: context.signal,
+          });
           const text = migrations.length > 0 ? lines(migrations) : 'nothing to do: the schema is up to date';
           return { result: { migrations }, text, exitCode: 0 };
         }),
@@ -59,7 +63,11 @@ ${DATABASE_HELP}`,
         withDatabase(options.db, context, async (database) => {
           const result = await reconcile(openStore(options.lake), database, context);
           const { failed, symbols } = result;
-          return { result, text: describeReconcile(result), exitCode: exitCodeOf(failed.length, symbols) };
+          return {
+            result,
+            text: describeReconcile(result),
+            exitCode: exitCodeOf(failed.length, symbols - failed.length),
+          };
         }),
       ),
     );
@@ -72,7 +80,7 @@ export type Reconciled = { readonly reconciled: ReconcileResult | null; readonly
 export async function reconcileAfter(
   store: ObjectStore,
   database: Database | undefined,
-  context: Context,
+  context: Context & Pick<ReconcileOptions, 'symbols'>,
 ): Promise<Reconciled> {
   if (!database) return null;
   try {

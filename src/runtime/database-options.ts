@@ -1,6 +1,7 @@
 import { Option } from 'commander';
-import { type Database, openDatabase } from '../database/index.ts';
+import { bindLake, type Database, type DatabaseLogin, openDatabase } from '../database/index.ts';
 import { BatchLayerError } from '../errors.ts';
+import type { ObjectStore } from '../lake/index.ts';
 import type { Context } from './command.ts';
 import { databaseLogin } from './secrets.ts';
 
@@ -15,14 +16,19 @@ export function databaseOption(): Option {
   return new Option('--db <url>', 'PostgreSQL, such as postgresql://writer@host/market').env('DATABASE_URL');
 }
 
-/** Opens the database, runs work and closes it again; without a URL or a secret there is none. */
-export async function withOptionalDatabase<T>(
+/** Opens the database, runs work and closes it again. */
+export async function withDatabase<T>(
   url: string | undefined,
   { signal }: Pick<Context, 'signal'>,
-  work: (database: Database | undefined) => Promise<T>,
+  work: (database: Database) => Promise<T>,
 ): Promise<T> {
-  if (!url && !process.env.RDS_SECRET_ARN) return work(undefined);
-  const database = openDatabase(url || 'postgresql://', { login: await databaseLogin(process.env, signal) });
+  if (!isConfigured(url)) {
+    throw new BatchLayerError(
+      'BadInput',
+      'no database: give --db postgresql://user@host/name, or set DATABASE_URL or RDS_SECRET_ARN',
+    );
+  }
+  const database = open(url, await loginFor(url, signal));
   try {
     return await work(database);
   } finally {
@@ -30,17 +36,54 @@ export async function withOptionalDatabase<T>(
   }
 }
 
-/** {@link withOptionalDatabase} for what cannot do without. */
-export function withDatabase<T>(
+/**
+ * {@link withDatabase} for a job on a lake that brings a database up to it as well; without a URL or a secret there is none. One that
+ * cannot be had, or is that of another lake, fails whatever it is asked for, at once, and does not fail the job.
+ *
+ * @throws BatchLayerError `BadInput` for a URL that is none
+ */
+export async function withMirror<T>(
   url: string | undefined,
-  context: Pick<Context, 'signal'>,
-  work: (database: Database) => Promise<T>,
+  store: ObjectStore,
+  { signal }: Pick<Context, 'signal'>,
+  work: (database: Database | undefined) => Promise<T>,
 ): Promise<T> {
-  return withOptionalDatabase(url, context, (database) => {
-    if (database) return work(database);
-    throw new BatchLayerError(
-      'BadInput',
-      'no database: give --db postgresql://user@host/name, or set DATABASE_URL or RDS_SECRET_ARN',
-    );
-  });
+  if (!isConfigured(url)) return work(undefined);
+  const login = await orFailure(() => loginFor(url, signal), signal);
+  if (login instanceof BatchLayerError) return work(failingDatabase(login));
+  const database = open(url, login);
+  try {
+    const failure = await orFailure(() => bindLake(store, database, { signal }), signal);
+    return await work(failure instanceof BatchLayerError ? failingDatabase(failure) : database);
+  } finally {
+    await database.close();
+  }
+}
+
+function isConfigured(url: string | undefined): boolean {
+  return Boolean(url || process.env.RDS_SECRET_ARN);
+}
+
+function open(url: string | undefined, login: DatabaseLogin | undefined): Database {
+  return openDatabase(url || 'postgresql://', { login });
+}
+
+async function loginFor(url: string | undefined, signal: AbortSignal | undefined): Promise<DatabaseLogin | undefined> {
+  const hasPassword = url !== undefined && URL.canParse(url) && new URL(url).password !== '';
+  return hasPassword ? undefined : databaseLogin(process.env, signal);
+}
+
+async function orFailure<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | BatchLayerError> {
+  try {
+    return await work();
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof BatchLayerError) return error;
+    throw error;
+  }
+}
+
+function failingDatabase(error: BatchLayerError): Database {
+  const fail = () => Promise.reject(error);
+  return { place: 'no database', transaction: fail, connect: fail, close: () => Promise.resolve() };
 }

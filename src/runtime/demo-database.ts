@@ -1,5 +1,5 @@
 import { archiveBars, migrateDatabase, mirrorSilver, openDatabase, reconcile } from '../database/index.ts';
-import { hasCode } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import type { ObjectStore } from '../lake/index.ts';
 import type { OnProgress } from '../progress.ts';
 import { formatSession } from '../session.ts';
@@ -33,8 +33,7 @@ export async function fillDatabase(
   try {
     if (!db) server = await startEmbedded();
   } catch (error) {
-    if (!hasCode(error, 'NotFound')) throw error;
-    return `${error.message}; --db names another server`;
+    return `${messageOf(error)}; --db names another server`;
   }
   const database = openDatabase(db ?? server!.url);
   const now = () => (lastSession + 1) * DAY_MS;

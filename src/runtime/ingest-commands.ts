@@ -8,7 +8,7 @@ import { type ObjectStore, openStore, s3Store } from '../lake/index.ts';
 import { checkSymbol } from '../symbol.ts';
 import { addCommand, type Context, type Execute, example, exitCodeOf, type Outcome } from './command.ts';
 import { describeReconciled, openWatermarks, reconcileAfter } from './database-commands.ts';
-import { DATABASE_HELP, databaseOption, withOptionalDatabase } from './database-options.ts';
+import { DATABASE_HELP, databaseOption, withMirror } from './database-options.ts';
 import { addDms } from './ingest-dms-command.ts';
 import { describeFetch, describeIngest, describeMeta, describeOhlcv } from './ingest-results.ts';
 import { backfillOption, countOption, dateOption, lakeOption, parseSymbol, symbolsOption } from './options.ts';
@@ -87,10 +87,10 @@ has symbols to pass over, in the place of the exchanges' test symbols.`,
     )
     .action((options, command) =>
       execute(command, (context) =>
-        withApi(context, (api) =>
-          withOptionalDatabase(options.db, context, async (database) => {
-            const { symbols, force } = options;
-            const store = openStore(options.lake);
+        withApi(context, (api) => {
+          const { lake, db, symbols, force } = options;
+          const store = openStore(lake);
+          return withMirror(db, store, context, async (database) => {
             const fetched = await ingestOhlcv(store, api, {
               ...datesOf(options),
               ...settingsOf(process.env),
@@ -99,15 +99,15 @@ has symbols to pass over, in the place of the exchanges' test symbols.`,
               force,
               ...context,
             });
-            const result = { ...fetched, database: await reconcileAfter(store, database, context) };
+            const result = { ...fetched, database: await reconcileAfter(store, database, { symbols, ...context }) };
             const { stored, unchanged, symbolsKnown, symbolsWithoutBars } = result;
             const done = symbols
               ? stored + unchanged + symbolsKnown + symbolsWithoutBars.length
               : result.sessions - result.sessionsMissing;
             const text = lines([describeOhlcv(result), ...describeReconciled(result.database)]);
             return { result, text, exitCode: exitCodeOf(result.missingCount, done) };
-          }),
-        ),
+          });
+        }),
       ),
     );
 }
@@ -131,18 +131,19 @@ ${API_HELP}`,
     )
     .action((options, command) =>
       execute(command, (context) =>
-        withApi(context, (api) =>
-          withOptionalDatabase(options.db, context, async (database) => {
-            const { symbols, maxCalls } = options;
+        withApi(context, (api) => {
+          const { lake, db, symbols, maxCalls } = options;
+          const store = openStore(lake);
+          return withMirror(db, store, context, async (database) => {
             const sink = database && metadataSink(database);
-            const result = await ingestMeta(openStore(options.lake), api, { symbols, maxCalls, sink, ...context });
+            const result = await ingestMeta(store, api, { symbols, maxCalls, sink, ...context });
             return {
               result,
               text: describeMeta(result),
               exitCode: exitCodeOf(result.failed.length, result.symbols, result.missing),
             };
-          }),
-        ),
+          });
+        }),
       ),
     );
 }
@@ -162,12 +163,12 @@ The credentials for the vendor's bucket are FLATFILES_ACCESS_KEY_ID and FLATFILE
 server than https://files.massive.com, FLATFILES_BUCKET another bucket than flatfiles.`,
     )
     .action((options, command) =>
-      execute(command, (context) =>
-        withOptionalDatabase(options.db, context, async (database): Promise<Outcome> => {
+      execute(command, (context) => {
+        const { lake, db, force } = options;
+        const store = openStore(lake);
+        return withMirror(db, store, context, async (database): Promise<Outcome> => {
           const { exclude, overrides } = settingsOf(process.env);
           const source = flatFileSource(openFlatFiles(process.env), { exclude });
-          const { force } = options;
-          const store = openStore(options.lake);
           const fetched = await ingestFrom(store, source, {
             ...datesOf(options),
             ...(database && (await sinksOf(store, database, context))),
@@ -179,8 +180,8 @@ server than https://files.massive.com, FLATFILES_BUCKET another bucket than flat
           const done = result.sessions - result.sessionsMissing;
           const text = lines([describeFetch(result), ...describeReconciled(result.database)]);
           return { result, text, exitCode: exitCodeOf(result.missingCount, done) };
-        }),
-      ),
+        });
+      }),
     );
 }
 

@@ -4,7 +4,7 @@ import { consolidate, openStore, vacuum } from '../lake/index.ts';
 import { INTERVALS, resample, verify } from '../resample/index.ts';
 import { addCommand, EXIT, type Execute, example, exitCodeOf } from './command.ts';
 import { addDatabaseCommands } from './database-commands.ts';
-import { DATABASE_HELP, databaseOption, withOptionalDatabase } from './database-options.ts';
+import { DATABASE_HELP, databaseOption, withMirror } from './database-options.ts';
 import { describeMirror } from './database-results.ts';
 import { runDemo } from './demo.ts';
 import { addIngestCommands } from './ingest-commands.ts';
@@ -127,18 +127,18 @@ the database does not take fails nothing, and is brought by the next run.
 ${DATABASE_HELP}`,
     )
     .action((options, command) =>
-      execute(command, (context) =>
-        withOptionalDatabase(options.db, context, async (database) => {
-          const { intervals, symbols, forceFull, lookback: lookbackMonths } = options;
-          const shard = options.shard ?? shardOfArrayJob(process.env);
-          const store = openStore(options.lake);
+      execute(command, (context) => {
+        const { lake, db, intervals, symbols, forceFull, lookback: lookbackMonths } = options;
+        const store = openStore(lake);
+        const shard = options.shard ?? shardOfArrayJob(process.env);
+        return withMirror(db, store, context, async (database) => {
           const made = await resample(store, { intervals, symbols, forceFull, lookbackMonths, shard, ...context });
           const mirrored = database ? await mirrorSilver(store, database, { intervals, ...context }) : null;
           const result = { ...made, database: mirrored };
           const text = lines([describeResample(made), ...(mirrored ? [describeMirror(mirrored)] : [])]);
           return { result, text, exitCode: exitCodeOf(made.failed.length, made.symbols) };
-        }),
-      ),
+        });
+      }),
     );
 
   addCommand(

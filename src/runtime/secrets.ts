@@ -69,8 +69,14 @@ async function readSecret(arn: string, signal: AbortSignal | undefined): Promise
     return SecretString ?? '';
   } catch (error) {
     signal?.throwIfAborted();
-    const advice = 'check the ARN, the credentials and what they are allowed';
-    throw new BatchLayerError('BadInput', `${arn}: cannot be read: ${messageOf(error)}; ${advice}`, { cause: error });
+    const status = (error as { readonly $metadata?: { readonly httpStatusCode?: number } }).$metadata?.httpStatusCode;
+    const isRefused = (status !== undefined && status < 500) || (error as Error).name === 'CredentialsProviderError';
+    const advice = isRefused ? 'check the ARN, the credentials and what they are allowed' : 'try again later';
+    throw new BatchLayerError(
+      isRefused ? 'BadInput' : 'Unavailable',
+      `${arn}: cannot be read: ${messageOf(error)}; ${advice}`,
+      { cause: error },
+    );
   } finally {
     client.destroy();
   }

@@ -1,5 +1,11 @@
 -- Up Migration
 
+-- The lake whose bars and groups these are: what another one has must not be taken for changes of it.
+CREATE TABLE lake (
+  id uuid NOT NULL,
+  is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only)
+);
+
 -- Bars of the recent years. Prices are raw, as in bronze; a symbol is case-sensitive.
 CREATE TABLE raw_ohlcv (
   symbol text COLLATE "C" NOT NULL,
@@ -33,31 +39,32 @@ CREATE TABLE ohlcv_months (
 -- keep_from on that is not there yet begins now.
 CREATE FUNCTION route_ohlcv_months(months date[], keep_from date)
 RETURNS TABLE (month date, target text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+-- Nobody but the system puts functions there: what runs with the owner's rights is what is meant.
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   partition text;
 BEGIN
-  -- In order of time: two writers never wait for each other.
+  -- In order of time: of two writers one waits for the other, never both.
   FOR month IN SELECT DISTINCT date_trunc('month', m)::date FROM unnest(months) AS m ORDER BY 1 LOOP
     SELECT CASE WHEN o.archived_at IS NULL THEN 'raw' ELSE 'archive' END INTO target
-    FROM ohlcv_months AS o WHERE o.month = route_ohlcv_months.month FOR SHARE;
+    FROM public.ohlcv_months AS o WHERE o.month = route_ohlcv_months.month FOR SHARE;
     IF NOT FOUND AND month < keep_from THEN
       target := 'outside';
     ELSIF NOT FOUND THEN
       -- Waits for another transaction that begins a month.
-      LOCK TABLE raw_ohlcv IN SHARE UPDATE EXCLUSIVE MODE;
-      INSERT INTO ohlcv_months VALUES (route_ohlcv_months.month) ON CONFLICT DO NOTHING;
+      LOCK TABLE public.raw_ohlcv IN SHARE UPDATE EXCLUSIVE MODE;
+      INSERT INTO public.ohlcv_months VALUES (route_ohlcv_months.month) ON CONFLICT DO NOTHING;
       IF FOUND THEN
         -- Attached as it is ready: readers of other months are not kept waiting.
         partition := 'raw_ohlcv_' || to_char(month, 'YYYYMM');
-        EXECUTE format('CREATE TABLE %I (LIKE raw_ohlcv INCLUDING ALL)', partition);
-        EXECUTE format('ALTER TABLE raw_ohlcv ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.raw_ohlcv INCLUDING ALL)', partition);
+        EXECUTE format('ALTER TABLE public.raw_ohlcv ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
           partition, month, (month + interval '1 month')::date);
         target := 'raw';
       ELSE
         SELECT CASE WHEN o.archived_at IS NULL THEN 'raw' ELSE 'archive' END INTO STRICT target
-        FROM ohlcv_months AS o WHERE o.month = route_ohlcv_months.month FOR SHARE;
+        FROM public.ohlcv_months AS o WHERE o.month = route_ohlcv_months.month FOR SHARE;
       END IF;
     END IF;
     RETURN NEXT;
@@ -72,12 +79,13 @@ CREATE FUNCTION bar_hash(
   volume double precision, vwap double precision, trades integer
 ) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- The hash of zero is its seed: the number of the column tells in which one it is.
 RETURN hashint4extended(coalesce(trades, -1), hashfloat8extended(coalesce(vwap, 'NaN'), hashfloat8extended(volume,
   hashfloat8extended(close, hashfloat8extended(low, hashfloat8extended(high, hashfloat8extended(open,
-  (date - date '1970-01-01')::bigint)))))));
+  (date - date '1970-01-01')::bigint # 1) # 2) # 3) # 4) # 5) # 6) # 7);
 
 -- Down Migration
 
 DROP FUNCTION bar_hash;
 DROP FUNCTION route_ohlcv_months;
-DROP TABLE ohlcv_months, raw_ohlcv_archive, raw_ohlcv;
+DROP TABLE ohlcv_months, raw_ohlcv_archive, raw_ohlcv, lake;

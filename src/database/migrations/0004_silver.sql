@@ -2,7 +2,7 @@
 
 -- Makes the table of an interval of n sessions; nothing where it is there.
 CREATE FUNCTION create_silver_table(n integer) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   name text := format('silver_%sd', n);
@@ -11,9 +11,9 @@ BEGIN
   IF n IS NULL OR n < 1 THEN
     RAISE EXCEPTION 'an interval of % sessions: expected 1 at least', n USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  LOCK TABLE silver_files IN SHARE ROW EXCLUSIVE MODE;
-  IF to_regclass(name) IS NOT NULL THEN RETURN; END IF;
-  EXECUTE format('CREATE TABLE %I (
+  LOCK TABLE public.silver_files IN SHARE ROW EXCLUSIVE MODE;
+  IF to_regclass('public.' || name) IS NOT NULL THEN RETURN; END IF;
+  EXECUTE format('CREATE TABLE public.%I (
     symbol text COLLATE "C" NOT NULL,
     date date NOT NULL,
     end_date date NOT NULL,
@@ -27,13 +27,13 @@ BEGIN
     complete boolean NOT NULL,
     PRIMARY KEY (symbol, date)
   )', name);
-  EXECUTE format('CREATE INDEX %I ON %I USING brin (date) WITH (pages_per_range = 32, autosummarize = on)', name || '_date', name);
+  EXECUTE format('CREATE INDEX %I ON public.%I USING brin (date) WITH (pages_per_range = 32, autosummarize = on)', name || '_date', name);
   -- Whoever may use silver_files may use the table.
   FOR allowed IN
-    SELECT format('GRANT %s ON %I TO %s', a.privilege_type, name,
+    SELECT format('GRANT %s ON public.%I TO %s', a.privilege_type, name,
       CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END)
     FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
-    WHERE c.oid = 'silver_files'::regclass AND a.grantee <> c.relowner
+    WHERE c.oid = 'public.silver_files'::regclass AND a.grantee <> c.relowner
   LOOP
     EXECUTE allowed;
   END LOOP;

@@ -20,15 +20,15 @@ CREATE TABLE data_retention_log (
 -- again to the run that did it, and nothing of a month that another run has archived, or that is not there.
 CREATE FUNCTION archive_ohlcv_month(month date, cutoff date, run uuid DEFAULT gen_random_uuid())
 RETURNS TABLE (rows bigint, volume numeric)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
   next_month CONSTANT date := month + interval '1 month';
   partition CONSTANT text := 'raw_ohlcv_' || to_char(month, 'YYYYMM');
   total CONSTANT text := 'SELECT count(*) AS rows, coalesce(sum(volume::numeric), 0) AS volume,
-    sum(hashtextextended(symbol, bar_hash(date, open, high, low, close, volume, vwap, trades))) AS hash
-    FROM %I WHERE date >= $1 AND date < $2';
+    sum(hashtextextended(symbol, public.bar_hash(date, open, high, low, close, volume, vwap, trades))) AS hash
+    FROM public.%I WHERE date >= $1 AND date < $2';
   is_archived boolean;
   expected record;
   archived record;
@@ -49,23 +49,23 @@ BEGIN
 
   -- Those who write by route_ohlcv_months have a lock on this row.
   SELECT archived_at IS NOT NULL INTO is_archived
-  FROM ohlcv_months WHERE month = archive_ohlcv_month.month FOR UPDATE;
+  FROM public.ohlcv_months WHERE month = archive_ohlcv_month.month FOR UPDATE;
   IF NOT FOUND THEN
     RETURN;
   ELSIF is_archived THEN
-    RETURN QUERY SELECT rows, volume FROM data_retention_log
+    RETURN QUERY SELECT rows, volume FROM public.data_retention_log
       WHERE run = archive_ohlcv_month.run AND month = archive_ohlcv_month.month AND status = 'archived';
     RETURN;
   END IF;
   -- Nor does anybody write without.
-  EXECUTE format('LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE', partition);
+  EXECUTE format('LOCK TABLE public.%I IN SHARE ROW EXCLUSIVE MODE', partition);
 
-  IF EXISTS (SELECT FROM raw_ohlcv_archive WHERE date >= archive_ohlcv_month.month AND date < next_month) THEN
+  IF EXISTS (SELECT FROM public.raw_ohlcv_archive WHERE date >= archive_ohlcv_month.month AND date < next_month) THEN
     RAISE EXCEPTION 'raw_ohlcv_archive has bars of %, which is not archived', to_char(month, 'YYYY-MM')
       USING ERRCODE = 'data_corrupted';
   END IF;
-  EXECUTE format('INSERT INTO raw_ohlcv_archive (symbol, date, open, high, low, close, volume, vwap, trades)
-    SELECT symbol, date, open, high, low, close, volume, vwap, trades FROM %I ORDER BY symbol, date', partition);
+  EXECUTE format('INSERT INTO public.raw_ohlcv_archive (symbol, date, open, high, low, close, volume, vwap, trades)
+    SELECT symbol, date, open, high, low, close, volume, vwap, trades FROM public.%I ORDER BY symbol, date', partition);
   EXECUTE format(total, partition) INTO expected USING month, next_month;
   EXECUTE format(total, 'raw_ohlcv_archive') INTO archived USING month, next_month;
   IF archived IS DISTINCT FROM expected THEN
@@ -73,20 +73,20 @@ BEGIN
       to_char(month, 'YYYY-MM'), expected, archived USING ERRCODE = 'data_corrupted';
   END IF;
 
-  UPDATE ohlcv_months SET archived_at = now() WHERE month = archive_ohlcv_month.month;
-  INSERT INTO data_retention_log (run, month, cutoff, status, rows, volume)
+  UPDATE public.ohlcv_months SET archived_at = now() WHERE month = archive_ohlcv_month.month;
+  INSERT INTO public.data_retention_log (run, month, cutoff, status, rows, volume)
   VALUES (archive_ohlcv_month.run, archive_ohlcv_month.month, archive_ohlcv_month.cutoff, 'archived', expected.rows, expected.volume);
   -- Last: from here until the transaction ends nobody reads raw_ohlcv.
-  EXECUTE format('DROP TABLE %I', partition);
+  EXECUTE format('DROP TABLE public.%I', partition);
   RETURN QUERY SELECT expected.rows, expected.volume;
 END $$;
 REVOKE EXECUTE ON FUNCTION archive_ohlcv_month FROM PUBLIC;
 
 -- Keeps in the log that a month could not be archived.
 CREATE FUNCTION log_archive_failure(month date, cutoff date, run uuid, error text) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-  INSERT INTO data_retention_log (run, month, cutoff, status, error) VALUES (run, month, cutoff, 'failed', error);
+  INSERT INTO public.data_retention_log (run, month, cutoff, status, error) VALUES (run, month, cutoff, 'failed', error);
 END;
 REVOKE EXECUTE ON FUNCTION log_archive_failure FROM PUBLIC;
 

@@ -50,6 +50,9 @@ export interface BarCounts {
   readonly quarantine: readonly string[];
 }
 
+/** Failures that are told: a backfill by symbol would tell thousands of the same. */
+const MAX_FAILURES = 1_000;
+
 /** Gives bars to the database, if there is one. Bronze is the truth: what the database does not take is told, and fails nothing. */
 export async function writeToSink(
   { sink, databaseFailures, signal }: Pick<FetchCall, 'sink' | 'databaseFailures' | 'signal'>,
@@ -61,26 +64,34 @@ export async function writeToSink(
     await sink.upsertBars(rows, { signal });
   } catch (error) {
     signal?.throwIfAborted();
-    databaseFailures.push({ of, message: messageOf(error) });
+    tellFailure(databaseFailures, { of, message: messageOf(error) });
   }
 }
 
 /**
- * Watermarks that are kept in a database. Where it fails that is told, and none is known: work is done again that they would have
- * spared.
+ * Watermarks that are kept in a database. Where it fails that is told, and it is left alone: none is known then, and work is done
+ * again that they would have spared.
  */
-export function forgiving(watermarks: WatermarkStore, databaseFailures: DatabaseFailure[]): WatermarkStore {
-  const orTell = async <T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> => {
+export function withFailuresTold(watermarks: WatermarkStore, databaseFailures: DatabaseFailure[]): WatermarkStore {
+  let isLost = false;
+  const orTell = async <T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> => {
+    signal?.throwIfAborted();
+    if (isLost) return undefined;
     try {
-      return await work;
+      return await work();
     } catch (error) {
       signal?.throwIfAborted();
-      databaseFailures.push({ of: 'watermarks', message: messageOf(error) });
+      isLost = true;
+      tellFailure(databaseFailures, { of: 'watermarks', message: messageOf(error) });
       return undefined;
     }
   };
   return {
-    read: async (call) => (await orTell(watermarks.read(call), call?.signal)) ?? new Map(),
-    advance: async (marks, call) => orTell(watermarks.advance(marks, call), call?.signal),
+    read: async (call) => (await orTell(() => watermarks.read(call), call?.signal)) ?? new Map(),
+    advance: (marks, call) => orTell(() => watermarks.advance(marks, call), call?.signal),
   };
+}
+
+function tellFailure(databaseFailures: DatabaseFailure[], failure: DatabaseFailure): void {
+  if (databaseFailures.length < MAX_FAILURES) databaseFailures.push(failure);
 }

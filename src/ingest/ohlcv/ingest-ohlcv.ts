@@ -11,7 +11,7 @@ import type { ApiMetrics, MarketApi } from '../api/market-api.ts';
 import { openCalendar } from '../api/open-calendar.ts';
 import { type CorporateActionsResult, ingestCorporateActions } from '../reference/corporate-actions.ts';
 import type { BarSource } from './bar-source.ts';
-import { type BarSink, type DatabaseFailure, forgiving } from './fetch-call.ts';
+import { type BarSink, type DatabaseFailure, withFailuresTold } from './fetch-call.ts';
 import { type HistoriesResult, ingestHistories, planRange } from './ingest-histories.ts';
 import { type IngestSessionsOptions, ingestSessions, type SessionsResult } from './ingest-sessions.ts';
 import { createMissingLog, type MissingBars, type MissingLog, missingSession, sortMissing } from './missing-bars.ts';
@@ -44,7 +44,7 @@ export interface FetchResult extends SessionsResult {
   /** How many sessions, symbols or bars are missing, and the first 1,000 of them; the next run looks for them again. */
   readonly missingCount: number;
   readonly missing: readonly MissingBars[];
-  /** What the database did not take; bronze has it. */
+  /** What the database did not take, 1,000 at most; bronze has it. */
   readonly databaseFailures: readonly DatabaseFailure[];
   readonly warnings: readonly string[];
   readonly metrics: StoreMetrics;
@@ -230,7 +230,7 @@ function withDefaults(
   const databaseFailures: DatabaseFailure[] = [];
   return {
     ...options,
-    watermarks: watermarks ? forgiving(watermarks, databaseFailures) : lakeWatermarks(store),
+    watermarks: watermarks ? withFailuresTold(watermarks, databaseFailures) : lakeWatermarks(store),
     now,
     missing: createMissingLog(),
     databaseFailures,
