@@ -6,6 +6,7 @@ import { firstDayOf, formatSession } from '../session.ts';
 import type { Database } from './connection.ts';
 import { firstKeptMonth } from './retention-window.ts';
 
+/** {@link archiveBars}'s options. */
 export interface ArchiveOptions {
   /** Archive; without it the plan is made and nothing is changed. */
   readonly apply?: boolean | undefined;
@@ -37,6 +38,7 @@ export interface FailedMonth {
   readonly message: string;
 }
 
+/** What archiving came to. */
 export interface RetentionResult {
   /** Whether months were archived, or only planned. */
   readonly applied: boolean;

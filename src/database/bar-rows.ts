@@ -23,7 +23,7 @@ export function rowsToColumns({ symbols, bars }: BarRows): Columns {
 /**
  * Indexes of the rows in order of symbol and session; of rows with the same key only the last.
  *
- * In that order writers lock rows: two of them never wait for each other.
+ * In that order writers lock rows: two of them never wait for each other in a circle.
  */
 export function orderRows({ symbols, bars: { session } }: BarRows): Int32Array {
   const compare = (i: number, j: number): number =>

@@ -9,10 +9,11 @@ import { fullJitterMs, withTimeout } from '../retry.ts';
 import { toDatabaseError } from './database-errors.ts';
 import { type DatabaseLogin, parseDatabaseUrl } from './database-url.ts';
 
+/** {@link openDatabase}'s options. */
 export interface DatabaseOptions {
   /** What the URL leaves out, such as user and password from a secret. */
   readonly login?: DatabaseLogin | undefined;
-  /** How long a transaction may take, the wait for a connection included. */
+  /** How long a try of a transaction may take, the wait for a connection included. */
   readonly timeoutMs?: number | undefined;
   /** How long a statement waits for another transaction's lock. */
   readonly lockTimeoutMs?: number | undefined;

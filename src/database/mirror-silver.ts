@@ -13,6 +13,7 @@ import { type MonthPlan, planMonths } from './plan-mirror.ts';
 import { readRecordedFiles, silverTable } from './silver-files.ts';
 import { divisionOf, type ReadSilverState, silverStateReader } from './silver-state.ts';
 
+/** {@link mirrorSilver}'s options. */
 export interface MirrorOptions {
   /** Numbers of sessions a group has. */
   readonly intervals?: readonly number[];
@@ -25,6 +26,7 @@ export interface MirroredInterval extends Omit<MirroredMonth, 'failed'> {
   readonly interval: number;
 }
 
+/** What mirroring came to. */
 export interface MirrorResult {
   readonly intervals: readonly MirroredInterval[];
   /** Month files and checkpoints that are damaged: what there is of them in the database stays as it is. */
