@@ -141,6 +141,7 @@ export function openDatabase(
       }
     },
     async connect({ signal } = {}) {
+      signal?.throwIfAborted();
       const socket = new Socket();
       const abort = () => socket.destroy();
       signal?.addEventListener('abort', abort, { once: true });

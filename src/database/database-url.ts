@@ -50,9 +50,12 @@ export function parseDatabaseUrl(url: string, login: DatabaseLogin = {}, env = p
 }
 
 function portOf(port: string | number): number {
-  const value = Number(port);
-  if (Number.isInteger(value) && value > 0 && value < 65_536) return value;
-  throw new BatchLayerError('BadInput', `the database's port is ${value}: expected a number from 1 to 65535`);
+  const value = /^\d+$/.test(`${port}`) ? Number(port) : 0;
+  if (value > 0 && value < 65_536) return value;
+  throw new BatchLayerError(
+    'BadInput',
+    `the database's port is ${`${port}`.slice(0, 20)}: expected a number from 1 to 65535`,
+  );
 }
 
 function parse(url: string): URL {

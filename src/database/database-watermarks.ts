@@ -23,7 +23,7 @@ interface WatermarkRow {
 }
 
 /**
- * Watermarks in a database.
+ * Watermarks in a database. They are of the lake that it belongs to: see {@link bindLake}, to be called first.
  *
  * @example
  * const marks = await databaseWatermarks(database).read();

@@ -81,7 +81,9 @@ export async function reconcile(
 
   const compareSymbol = async (files: SymbolFiles): Promise<void> => {
     const { symbol } = files;
+    if (!files.data && files.daily.length === 0) return;
     const bars = await readOrReport(files);
+    counts.symbols++;
     onProgress?.({ step: 'reconcile', done: counts.symbols });
     for (const { month, first, end } of bars ? monthsOf(bars, from) : []) {
       if (!isCompared(month)) continue;
@@ -97,7 +99,6 @@ export async function reconcile(
   };
 
   const readOrReport = async (files: SymbolFiles): Promise<Bars | undefined> => {
-    counts.symbols++;
     try {
       return await readHistory(store, files, { signal });
     } catch (error) {

@@ -50,11 +50,12 @@ export async function withMirror<T>(
 ): Promise<T> {
   if (!isConfigured(url)) return work(undefined);
   const login = await orFailure(() => loginFor(url, signal), signal);
-  if (login instanceof BatchLayerError) return work(failingDatabase(login));
-  const database = open(url, login);
+  const hasLogin = !(login instanceof BatchLayerError);
+  // Also without a login: a URL that is none is wrong usage.
+  const database = open(url, hasLogin ? login : undefined);
   try {
-    const failure = await orFailure(() => bindLake(store, database, { signal }), signal);
-    return await work(failure instanceof BatchLayerError ? failingDatabase(failure) : database);
+    const bound = hasLogin ? await orFailure(() => bindLake(store, database, { signal }), signal) : login;
+    return await work(bound instanceof BatchLayerError ? failingDatabase(bound) : database);
   } finally {
     await database.close();
   }

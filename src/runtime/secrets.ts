@@ -70,7 +70,9 @@ async function readSecret(arn: string, signal: AbortSignal | undefined): Promise
   } catch (error) {
     signal?.throwIfAborted();
     const status = (error as { readonly $metadata?: { readonly httpStatusCode?: number } }).$metadata?.httpStatusCode;
-    const isRefused = (status !== undefined && status < 500) || (error as Error).name === 'CredentialsProviderError';
+    const isThrottled = (error as { readonly $retryable?: { readonly throttling?: boolean } }).$retryable?.throttling;
+    const isRefused =
+      !isThrottled && ((status !== undefined && status < 500) || (error as Error).name === 'CredentialsProviderError');
     const advice = isRefused ? 'check the ARN, the credentials and what they are allowed' : 'try again later';
     throw new BatchLayerError(
       isRefused ? 'BadInput' : 'Unavailable',

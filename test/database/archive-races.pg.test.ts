@@ -42,7 +42,7 @@ interface PlantedBug {
 
 const LOCK_MONTH = 'WHERE month = archive_ohlcv_month.month FOR UPDATE';
 const VERIFY = 'IF archived IS DISTINCT FROM expected';
-const HASH = 'sum(hashtextextended(symbol, bar_hash(date, open, high, low, close, volume, vwap, trades)))';
+const HASH = 'sum(hashtextextended(symbol, public.bar_hash(date, open, high, low, close, volume, vwap, trades)))';
 
 const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
   'the month is not locked': {
@@ -58,8 +58,8 @@ const PLANTED_BUGS: Readonly<Record<string, PlantedBug>> = {
     shows: /does not exist/,
   },
   'the partition is not locked': {
-    from: 'LOCK TABLE %I IN SHARE ROW EXCLUSIVE MODE',
-    to: 'LOCK TABLE %I IN ACCESS SHARE MODE',
+    from: 'LOCK TABLE public.%I IN SHARE ROW EXCLUSIVE MODE',
+    to: 'LOCK TABLE public.%I IN ACCESS SHARE MODE',
     scenario: correctionByHandStays,
     shows: /the correction is lost/,
   },

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { promisify } from 'node:util';
+import type pg from 'pg';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { openDatabase } from '../../src/database/connection.ts';
 import { BatchLayerError, type ErrorCode } from '../../src/errors.ts';
@@ -221,6 +222,39 @@ describe('a database', () => {
       )
       .toEqual([]);
   });
+
+  test('ends by its deadline, and at once when aborted, where its work waits for something else', async () => {
+    const { url, query, connections } = await createTestDatabase();
+    await query('CREATE TABLE numbers (n int)');
+    const database = openDatabase(url, { timeoutMs: 300 });
+    onTestFinished(() => database.close());
+    const late: PromiseWithResolvers<void>[] = [];
+    const work = async (client: pg.ClientBase) => {
+      await client.query('INSERT INTO numbers VALUES (1)');
+      late.push(Promise.withResolvers<void>());
+      await late.at(-1)!.promise;
+    };
+    const start = performance.now();
+    await expect(database.transaction(work)).rejects.toMatchObject({
+      code: 'Unavailable',
+      message: expect.stringMatching(/no answer in 0.3 s$/),
+    });
+    const [controller, reason] = [new AbortController(), new Error('stopped')];
+    const patient = openUntilFinished(url);
+    // Tried again, as whatever takes too long.
+    expect(late).toHaveLength(3);
+    const aborted = patient.transaction(work, { signal: controller.signal });
+    await expect.poll(() => late.length, { interval: 1 }).toBe(4);
+    controller.abort(reason);
+    await expect(aborted).rejects.toBe(reason);
+    expect(performance.now() - start).toBeLessThan(3_000);
+    // What it waited for comes, or fails, when nobody is there any more.
+    for (const [i, { resolve, reject }] of late.entries()) i % 2 === 0 ? resolve() : reject(new Error('late'));
+    expect(await query('SELECT FROM numbers')).toEqual([]);
+    await database.transaction((client) => client.query('SELECT 1'));
+    expect(await holdAll(patient)).toBe(CONNECTIONS);
+    expect(await connections()).toBe(1 + CONNECTIONS);
+  });
 });
 
 describe('a server that accepts and never answers', () => {
@@ -243,6 +277,20 @@ describe('a server that accepts and never answers', () => {
     controller.abort(reason);
     await expect(aborted).rejects.toBe(reason);
     await Promise.all([database.close(), patient.close()]);
+    await expect.poll(() => sockets.size, { interval: 1 }).toBe(0);
+    expect(performance.now() - start).toBeLessThan(3_000);
+  });
+
+  test.each(['before', 'while'])('is given up at once by connect when aborted %s it connects', async (when) => {
+    const { url, sockets } = await startSilent();
+    const [controller, reason] = [new AbortController(), new Error('stopped')];
+    const start = performance.now();
+    if (when === 'before') controller.abort(reason);
+    const connecting = openUntilFinished(url).connect({ signal: controller.signal });
+    connecting.catch(() => undefined);
+    if (when === 'while') await expect.poll(() => sockets.size, { interval: 1 }).toBe(1);
+    controller.abort(reason);
+    await expect(connecting).rejects.toBe(reason);
     await expect.poll(() => sockets.size, { interval: 1 }).toBe(0);
     expect(performance.now() - start).toBeLessThan(3_000);
   });

@@ -148,6 +148,13 @@ describe('what a URL leaves out', () => {
     for (const port of ['six', '0x10', '5432.5', '70000', '-1', '0']) {
       expect(failureOf('postgresql://db.example.com', {}, { PGPORT: port }).message, port).toMatch(/port/i);
     }
+    expect(failureOf('postgresql://db.example.com:0').message).toMatch(/port is 0/);
+    for (const port of [-1, 0.5, 65_536, Number.NaN]) {
+      // NaN counts as left out.
+      if (Number.isNaN(port)) expect(parse('postgresql://db.example.com', { port }).port).toBe(5432);
+      else expect(failureOf('postgresql://db.example.com', { port }).message).toMatch(/port/);
+    }
+    expect(parse('postgresql://db.example.com', { port: 65_535 }).port).toBe(65_535);
   });
 });
 
@@ -255,6 +262,26 @@ describe('what is no URL of a database is told', () => {
     expect(message).not.toContain('pw');
   });
 
+  test.each(['/', '?', '#', '/@', '?@', '#@', '@/', '@?', '@#', 'x/y?z'])(
+    'a password with characters that are not encoded, which would end it: %s',
+    (special) => {
+      for (const url of [
+        `postgresql://writer:pw${special}pw@db.example.com/market`,
+        `postgresql://writer:${special}pw@db.example.com:6432/market?sslmode=require`,
+        `postgresql://writer:1${special}pw@db.example.com`,
+      ]) {
+        expect(failureOf(url).message, url).toMatch(/is none: .*percent-encoded/);
+        expect(failureOf(url).message).not.toMatch(/pw|example/);
+      }
+    },
+  );
+
+  test('but an @ alone leaves no doubt: the last one ends the password', () => {
+    expect(parse('postgresql://writer:p@w@db.example.com/market')).toMatchObject({
+      ...{ host: 'db.example.com', user: 'writer', password: 'p@w', database: 'market' },
+    });
+  });
+
   test.each(['postgresql://writer:50%off@h/d', 'postgresql://wri%ter@h/d', 'postgresql://h/100%'])(
     'a percent sign that begins no code: %s',
     (url) => {
@@ -265,12 +292,12 @@ describe('what is no URL of a database is told', () => {
   );
 
   test.each(['host=/tmp', 'user=writer', 'application_name=x', 'sslcert=c.pem', 'SSLMODE=disable'])(
-    'a parameter that it does not know: %s',
+    'a parameter that it does not know, without its name, which may be a piece of a password: %s',
     (parameter) => {
       const name = parameter.split('=')[0];
       const { message } = failureOf(`${REMOTE}?sslmode=require&${parameter}`);
-      expect(message).toContain(name);
-      expect(message).toContain('sslmode or sslrootcert');
+      expect(message).not.toContain(name);
+      expect(message).toContain('sslmode and sslrootcert only');
       expect(message).not.toMatch(/pw|example/);
     },
   );

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { barSink } from '../../src/database/bar-sink.ts';
+import { bindLake } from '../../src/database/bind-lake.ts';
 import type { Database } from '../../src/database/connection.ts';
 import { databaseWatermarks } from '../../src/database/database-watermarks.ts';
 import { reconcile } from '../../src/database/reconcile.ts';
@@ -101,6 +102,8 @@ test.each(Object.entries(JOBS))(
   async (_, { prepare, run }) => {
     const world = await createLakeWorld();
     const base = world.store;
+    // Copies of a lake are the same lake to the database.
+    await bindLake(base, world.database);
     if (prepare) await (await openMarket(BEFORE)).fetch(base, { ...prepare, ...into(world.database) });
     const putBack = await keepState(world);
     const { fetch } = await openMarket(AFTER);
@@ -143,10 +146,11 @@ test.each(Object.entries(JOBS))(
 test('stopped before or after any write to the database, the next run makes both the same', async () => {
   const world = await createLakeWorld();
   const { fetch } = await openMarket(AFTER);
+  await bindLake(world.store, world.database);
   for (let at = 1; at <= SESSIONS.length; at++) {
     for (const when of ['before', 'after']) {
       await world.query('TRUNCATE raw_ohlcv, watermarks');
-      const now = { ...world, store: memoryStore() };
+      const now = { ...world, store: await copyStore(world.store, memoryStore()) };
       const controller = new AbortController();
       const { sink, watermarks } = into(world.database);
       let writes = 0;

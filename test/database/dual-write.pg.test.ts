@@ -6,14 +6,21 @@ import { type Database, openDatabase } from '../../src/database/connection.ts';
 import { databaseWatermarks } from '../../src/database/database-watermarks.ts';
 import { reconcile } from '../../src/database/reconcile.ts';
 import type { IngestOhlcvOptions } from '../../src/ingest/index.ts';
+import {
+  type BarSink,
+  type DatabaseFailure,
+  withFailuresTold,
+  writeToSink,
+} from '../../src/ingest/ohlcv/fetch-call.ts';
 import { memoryStore } from '../../src/lake/memory-store.ts';
 import { lakeWatermarks } from '../../src/lake/watermarks.ts';
 import { formatSession } from '../../src/session.ts';
 import { findPromises, lakeBars, marketBars } from '../support/lake-bars.ts';
 import { correctedMarket, type ReplayRow, syntheticReplayMarket } from '../support/market/replay-market.ts';
+import { withClient } from '../support/postgres/client.ts';
 import { startProxy } from '../support/postgres/proxy.ts';
 import { afterClose, openMarket, sessionsOf } from '../support/replay-api.ts';
-import { barsSince, createLakeWorld, type LakeWorld, marksAhead, storedBars } from './lake-world.ts';
+import { barsAt, barsSince, createLakeWorld, type LakeWorld, marksAhead, storedBars } from './lake-world.ts';
 import { openTestDatabase, openUntilFinished, versionsOf } from './open-database.ts';
 
 const SESSIONS = sessionsOf('2026-03-04', '2026-03-13');
@@ -159,11 +166,11 @@ describe('a database that is down costs bronze nothing, is told, and has all aft
     const result = await fetch(world.store, { from, ...into(down) });
     expect(result).toMatchObject({ missing: [], missingCount: 0 });
     const dates = DATES.slice(SESSIONS.indexOf(from));
-    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...dates, 'watermarks', 'watermarks']);
+    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...dates, 'watermarks']);
     for (const { message } of result.databaseFailures)
       expect(message).toMatch(/ECONNREFUSED.*check that the server runs/);
     // Of the sessions the first alone has waited for it.
-    expect(down.transactions()).toBe(1 + 2);
+    expect(down.transactions()).toBe(1 + 1);
     expect(await storedBars(world)).toEqual({});
     await expectCaughtUp(world, (options) => fetch(world.store, options), from);
   });
@@ -186,9 +193,9 @@ describe('a database that is down costs bronze nothing, is told, and has all aft
     });
     const result = await fetch(world.store, into(silent));
     expect(result).toMatchObject({ missing: [], missingCount: 0 });
-    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...DATES, 'watermarks', 'watermarks']);
+    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...DATES, 'watermarks']);
     for (const { message } of result.databaseFailures) expect(message).toMatch(/no answer in 0.12 s/);
-    expect(silent.transactions()).toBe(1 + 2);
+    expect(silent.transactions()).toBe(1 + 1);
     await expectCaughtUp(world, (options) => fetch(world.store, options), SESSIONS[0]!);
   });
 
@@ -207,8 +214,8 @@ describe('a database that is down costs bronze nothing, is told, and has all aft
     };
     const result = await fetch(world.store, { from, sink: failing, watermarks });
     const dates = DATES.slice(SESSIONS.indexOf(from));
-    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...dates.slice(1), 'watermarks', 'watermarks']);
-    expect(database.transactions()).toBe(2 + 2);
+    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...dates.slice(1), 'watermarks']);
+    expect(database.transactions()).toBe(2 + 1);
     expect(await storedBars(world)).toEqual(marketBars(MARKET, { from, to: from }));
     await expectCaughtUp(world, (options) => fetch(world.store, options), from);
   });
@@ -260,13 +267,30 @@ describe('a database that is down costs bronze nothing, is told, and has all aft
     await expectCaughtUp(world, (options) => fetch(world.store, options), SESSIONS[0]!);
   });
 
+  test('when its rows are locked: of the sessions the first alone waits', async () => {
+    const world = await createLakeWorld();
+    const { fetch } = await openMarket(MARKET);
+    await fetch(world.store, { from: SESSIONS.at(-1)!, ...into(world.database) });
+    const database = countTransactions(openUntilFinished(world.url, { lockTimeoutMs: 20 }));
+    await withClient(world.url, async (client) => {
+      await client.query('BEGIN; LOCK TABLE raw_ohlcv IN SHARE MODE');
+      const result = await fetch(world.store, into(database));
+      expect(result.databaseFailures.map(({ of }) => of)).toEqual(DATES.slice(0, -1));
+      for (const { message } of result.databaseFailures) expect(message).toContain('lock timeout');
+      // And watermarks, that nobody has locked, are read and written.
+      expect(database.transactions()).toBe(1 + 2);
+      await client.query('ROLLBACK');
+    });
+    await expectCaughtUp(world, (options) => fetch(world.store, options), SESSIONS[0]!);
+  });
+
   test('when it has no tables: every session tells what to do', async () => {
     const { url, query } = await openTestDatabase();
     await query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
     const store = memoryStore();
     const { fetch } = await openMarket(MARKET);
     const result = await fetch(store, { from: SESSIONS.at(-2)!, ...into(openUntilFinished(url)) });
-    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...DATES.slice(-2), 'watermarks', 'watermarks']);
+    expect(result.databaseFailures.map(({ of }) => of)).toEqual([...DATES.slice(-2), 'watermarks']);
     for (const { message } of result.databaseFailures) expect(message).toContain('batch-layer db migrate');
     expect(await lakeBars(store)).toEqual(marketBars(MARKET, { from: SESSIONS.at(-2)! }));
   });
@@ -290,9 +314,10 @@ describe('a database that is down costs bronze nothing, is told, and has all aft
     const { fetch } = await openMarket(MARKET);
     await world.query('ALTER TABLE watermarks RENAME TO elsewhere');
     const result = await fetch(world.store, into(world.database));
-    expect(result.databaseFailures).toEqual(
-      Array(2).fill({ of: 'watermarks', message: expect.stringContaining('"watermarks" does not exist') }),
-    );
+    // Once: they are not asked again in this run.
+    expect(result.databaseFailures).toEqual([
+      { of: 'watermarks', message: expect.stringContaining('"watermarks" does not exist') },
+    ]);
     expect(result).toMatchObject({ missing: [] });
     await expectSame(world);
     await world.query('ALTER TABLE elsewhere RENAME TO watermarks');
@@ -318,17 +343,17 @@ describe('a database that is down costs bronze nothing, is told, and has all aft
   });
 });
 
-test('a lake that was lost is fetched again, though the database has its watermarks', async () => {
-  const world = await createLakeWorld();
-  const { fetch } = await openMarket(MARKET);
-  const symbols = ['AAPW', 'BRK.B'];
-  await fetch(world.store, into(world.database));
-  await fetch(world.store, { symbols, ...into(world.database) });
-  const store = memoryStore();
-  await fetch(store, { symbols, ...into(world.database) });
-  expect(await lakeBars(store)).toEqual(marketBars(MARKET, { symbols }));
-  await fetch(store, into(world.database));
-  expect(await lakeBars(store)).toEqual(marketBars(MARKET));
+test('of a database that takes nothing a thousand failures are kept', async () => {
+  const databaseFailures: DatabaseFailure[] = [];
+  const sink: BarSink = { upsertBars: () => Promise.reject(new Error('the database is full')) };
+  const rows = { symbols: ['AAPW'], bars: barsAt({ '2026-03-13': 1 }) };
+  for (let i = 0; i < 1_001; i++) await writeToSink({ sink, databaseFailures }, `S${i}`, rows);
+  expect(databaseFailures).toHaveLength(1_000);
+  expect(databaseFailures.at(-1)).toEqual({ of: 'S999', message: 'the database is full' });
+  const fail = () => Promise.reject(new Error('the database is full'));
+  const watermarks = withFailuresTold({ read: fail, advance: fail }, databaseFailures);
+  expect(await watermarks.read()).toEqual(new Map());
+  expect(databaseFailures).toHaveLength(1_000);
 });
 
 /** A clock by which nothing is waited for but the end of a transaction's time. */

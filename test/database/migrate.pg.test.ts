@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Database } from '../../src/database/connection.ts';
 import { migrateDatabase } from '../../src/database/migrate.ts';
+import { withClient } from '../support/postgres/client.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres/database.ts';
 import { startProxy } from '../support/postgres/proxy.ts';
 import { openUntilFinished } from './open-database.ts';
@@ -160,4 +161,64 @@ test('a database that has migrations of somebody else is refused as it is, not a
     message: expect.stringMatching(/0001_bars is preceding already run migration 0001_other/),
   });
   expect(await schemaOf(world)).toEqual(before);
+});
+
+test('a run that is aborted before it begins does nothing and throws the reason', async () => {
+  const world = await open();
+  const reason = new Error('stopped');
+  await expect(migrateDatabase(world.database, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  expect(await schemaOf(world)).toEqual({ objects: [], names: [] });
+});
+
+test('a run that is aborted while it waits for another ends at once, does nothing and throws the reason', async () => {
+  const world = await open();
+  const reason = new Error('stopped');
+  await migrateDatabase(world.database, { count: 1 });
+  const before = await schemaOf(world);
+  await withClient(world.url, async (client) => {
+    await client.query('BEGIN; LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE');
+    const controller = new AbortController();
+    const running = migrateDatabase(world.database, { signal: controller.signal }).catch((error) => error);
+    await expect.poll(() => world.query('SELECT FROM pg_locks WHERE NOT granted'), { interval: 1 }).toHaveLength(1);
+    const start = performance.now();
+    controller.abort(reason);
+    expect(await running).toBe(reason);
+    expect(performance.now() - start).toBeLessThan(3_000);
+  });
+  await expect.poll(world.connections, { interval: 1 }).toBe(0);
+  expect(await schemaOf(world)).toEqual(before);
+  expect(await migrateDatabase(world.database)).toEqual(NAMES.slice(1));
+});
+
+test('a run that waits for a table longer than its time ends, so that others need not wait behind it', async () => {
+  const world = await open();
+  await migrateDatabase(world.database, { count: 1 });
+  const before = await schemaOf(world);
+  let [given, made] = [0, 0];
+  const impatient: Database = {
+    ...world.database,
+    async connect(call) {
+      const client = await world.database.connect(call);
+      const ask = client.query.bind(client) as (...statement: readonly unknown[]) => Promise<unknown>;
+      const query = (sql: unknown, ...rest: readonly unknown[]) => {
+        const found = typeof sql === 'string' ? /^SET lock_timeout = (\d+)$/.exec(sql) : null;
+        made++;
+        if (!found) return ask(sql, ...rest);
+        expect(made).toBe(1);
+        given = Number(found[1]);
+        return ask('SET lock_timeout = 50');
+      };
+      return Object.assign(client, { query });
+    },
+  };
+  await withClient(world.url, async (client) => {
+    await client.query('BEGIN; LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE');
+    await expect(migrateDatabase(impatient)).rejects.toMatchObject({
+      code: 'Conflict',
+      message: expect.stringMatching(/lock timeout/),
+    });
+  });
+  expect(given).toBe(30_000);
+  expect(await schemaOf(world)).toEqual(before);
+  expect(await migrateDatabase(world.database)).toEqual(NAMES.slice(1));
 });

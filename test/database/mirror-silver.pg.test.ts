@@ -20,6 +20,7 @@ import { openTestDatabase, openUntilFinished } from './open-database.ts';
 import {
   addEarlierBar,
   committedFiles,
+  copyLakeId,
   expectMirrored,
   expectSame,
   growTo,
@@ -69,9 +70,10 @@ test('all six tables have the rows of the month files, as DuckDB reads them; run
 });
 
 test('after any history of a lake, whatever the tables had before, they have what silver has', async () => {
-  // Of one lake after the other: epochs begin anew, and nobody tells the database.
+  // Of one lake after the other: epochs begin anew, and the tables have what the one before had.
   const world = await openTestDatabase();
   const property = fc.asyncProperty(arbitraryEvents, async (events) => {
+    await world.query('TRUNCATE lake');
     const { store, play } = eventfulLake(memoryStore());
     for (const event of events) {
       await play(event);
@@ -84,6 +86,23 @@ test('after any history of a lake, whatever the tables had before, they have wha
     await expectMirrored(store, world, EVENT_INTERVALS);
   });
   await fc.assert(property, { numRuns: 25, seed: 3 });
+});
+
+test('another lake is told, and nothing of either is touched; a copy of the lake is the same one', async () => {
+  const [store, other] = [await lakeWith(20), await lakeWith(30)];
+  for (const lake of [store, other]) await resample(lake, { intervals: [2] });
+  const world = await openTestDatabase();
+  await expectMirrored(store, world, [2]);
+  const before = await versionsOfAll(world, [2]);
+  const { failure, failed, intervals } = await mirrorSilver(other, world.database, { intervals: [2] });
+  expect(failure).toMatch(
+    /: is the database of another lake \([-0-9a-f]{36}\), not of this one \([-0-9a-f]{36}\): check/,
+  );
+  expect([failed, intervals]).toEqual([[], [{ interval: 2, ...NOTHING, filesUnchanged: 0 }]]);
+  expect(await versionsOfAll(world, [2])).toEqual(before);
+  await expectMirrored(store, world, [2]);
+  await copyLakeId(store, other);
+  expect((await expectMirrored(other, world, [2])).filesWritten).toBeGreaterThan(0);
 });
 
 test('a correction, a late bar and a removal touch no other rows than theirs', async () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { LAKE_ID_KEY } from '../../src/database/bind-lake.ts';
 import { reconcile } from '../../src/database/reconcile.ts';
 import { writeDaily } from '../../src/ingest/daily-writer.ts';
 import { type AppliedFile, encodeConsolidated } from '../../src/lake/consolidated.ts';
@@ -73,6 +74,8 @@ const damage: fc.Arbitrary<Damage> = fc.oneof(
 
 async function makeLake(histories: Readonly<Record<string, readonly LakeBar[]>>): Promise<ObjectStore> {
   const store = memoryStore();
+  // The same lake, at another time.
+  await store.put(LAKE_ID_KEY, Buffer.from('{"id":"5a1c0de5-0000-4000-8000-000000000001"}'));
   for (const [name, bars] of Object.entries(histories)) {
     const applied = new Map<number, AppliedFile>();
     for (const { date: day, value: of, place } of bars) {

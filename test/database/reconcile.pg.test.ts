@@ -121,6 +121,7 @@ test('progress is told: months of the database, then symbols of the lake', async
   const world = await createFilledWorld();
   const steps: unknown[] = [];
   await run(world, { onProgress: (step) => steps.push(step) });
+  // Symbols are read at the same time: how many are begun when one is read, nobody knows, but of the last one.
   expect(steps).toEqual([
     ...[1, 2, 3].map((done) => ({ step: 'compare', done, total: 3 })),
     ...[1, 2, 3].map((done) => ({ step: 'reconcile', done })),
@@ -348,7 +349,7 @@ describe('rows that only the database has are counted and left', () => {
 
   test('all of them, beside an empty lake: nothing is deleted', async () => {
     const world = await createFilledWorld();
-    for (const key of await keysOf(world.store)) await world.store.delete(key);
+    for (const key of await keysOf(world.store, 'bronze/')) await world.store.delete(key);
     const before = await versionsOf(world, 'raw_ohlcv');
     expect(await run(world)).toEqual({ ...NOTHING, extra: BARS });
     expect(await versionsOf(world, 'raw_ohlcv')).toEqual(before);
@@ -458,6 +459,71 @@ describe('a lake that is damaged, or changes meanwhile', () => {
   });
 });
 
+describe('chosen symbols', () => {
+  test('alone are read, compared and written; of others nothing is said', async () => {
+    const world = await createFilledWorld();
+    await world.query(`DELETE FROM raw_ohlcv WHERE date = '2025-11-04'`);
+    await world.query(`INSERT INTO raw_ohlcv SELECT s, '2025-11-18', 1, 1, 1, 1, 1
+      FROM unnest(ARRAY['AAPW', 'AAPw', 'GONE', 'OTHER']) AS s`);
+    const read: string[] = [];
+    const watched: ObjectStore = {
+      ...world.store,
+      get(key, call) {
+        if (key.startsWith('bronze/')) read.push(key);
+        return world.store.get(key, call);
+      },
+    };
+    const symbols = ['AAPW', 'GONE', 'NEW', 'AAPW'];
+    const found = await run({ ...world, store: watched }, { symbols });
+    expect(found).toEqual({ ...NOTHING, symbols: 1, bars: BARS / 3, differing: 1, written: 1, extra: 2 });
+    expect(read.filter((key) => !/symbol=(?:AAPW|GONE|NEW)\//.test(key))).toEqual([]);
+    expect(await world.query(`SELECT symbol FROM raw_ohlcv WHERE date = '2025-11-04'`)).toEqual([{ symbol: 'AAPW' }]);
+    expect(await run(world, { symbols: [] })).toEqual(NOTHING);
+    expect(await run(world)).toMatchObject({ differing: 3, written: 2, extra: 4 });
+  });
+
+  test('that are damaged fail, and damaged others do not matter', async () => {
+    const world = await createFilledWorld();
+    await world.store.put(dataKey('AAPw'), Buffer.from('PAR1'));
+    expect(await run(world, { symbols: ['AAPW', 'BRK.B'] })).toMatchObject({ symbols: 2, failed: [] });
+    const { failed, extra } = await run(world, { symbols: ['AAPw'] });
+    expect([failed.map(({ symbol }) => symbol), extra]).toEqual([['AAPw'], 0]);
+  });
+
+  test('have names', async () => {
+    const world = await createFilledWorld();
+    await expect(run(world, { symbols: ['../x'] })).rejects.toMatchObject({ code: 'BadInput' });
+  });
+});
+
+test('a symbol that a fetch changes in bronze and database meanwhile is contested, and no row of it is extra', async () => {
+  const world = await createFilledWorld();
+  await world.query(`DELETE FROM raw_ohlcv WHERE date = '2025-11-04'`);
+  await world.query(`INSERT INTO raw_ohlcv VALUES ('AAPw', '2025-11-18', 1, 1, 1, 1, 1)`);
+  let isFetched = false;
+  const fetching: Database = {
+    ...world.database,
+    async transaction(work, call) {
+      const result = await world.database.transaction(work, call);
+      const isWritten = (await world.query(`SELECT FROM raw_ohlcv WHERE date = '2025-11-04'`)).length > 0;
+      if (isFetched || !isWritten) return result;
+      isFetched = true;
+      const bars = barsAt({ '2025-11-10': 7, '2025-11-11': 8 });
+      await writeDaily(world.store, 'AAPW', bars);
+      await upsertBars(world.database, { symbols: ['AAPW', 'AAPW'], bars }, { keepFrom: EARLIER });
+      return result;
+    },
+  };
+  expect(await run({ ...world, database: fetching })).toMatchObject({
+    differing: 3,
+    written: 3,
+    extra: 1,
+    contested: 1,
+  });
+  expect(isFetched).toBe(true);
+  expect(await run(world)).toMatchObject({ differing: 1, written: 0, extra: 1, contested: 0 });
+});
+
 describe('months before the window', () => {
   const OLD = { '2022-07-29': 1, '2022-08-31': 2, '2022-09-30': 3, '2022-10-03': 4 };
 
@@ -509,7 +575,8 @@ describe('months before the window', () => {
     const archiving: ObjectStore = {
       ...world.store,
       async get(key, call) {
-        if (!isArchived) await world.query(`SELECT archive_ohlcv_month('2022-08-01', '2022-10-01')`);
+        if (isArchived || !key.startsWith('bronze/')) return world.store.get(key, call);
+        await world.query(`SELECT archive_ohlcv_month('2022-08-01', '2022-10-01')`);
         isArchived = true;
         return world.store.get(key, call);
       },
@@ -542,10 +609,19 @@ describe('an abort', () => {
   test('before it begins reads and writes nothing', async () => {
     const world = await createLakeWorld();
     await fillLake(world.store);
-    const untouched = { ...world.store, list: () => expect.unreachable(), get: () => expect.unreachable() };
+    const before = await keysOf(world.store);
+    const untouched: ObjectStore = {
+      ...world.store,
+      list: () => expect.unreachable(),
+      put: () => expect.unreachable(),
+      get(_, { signal: stop } = {}) {
+        stop?.throwIfAborted();
+        return expect.unreachable();
+      },
+    };
     const signal = AbortSignal.abort(new Error('stopped'));
     await expect(run({ ...world, store: untouched }, { signal })).rejects.toThrow('stopped');
-    expect(await world.connections()).toBe(0);
+    expect([await world.connections(), await keysOf(world.store)]).toEqual([0, before]);
   });
 
   test('while it waits for another transaction ends at once, and its backend with it', async () => {

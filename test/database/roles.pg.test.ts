@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { archiveBars } from '../../src/database/archive-bars.ts';
+import { bindLake } from '../../src/database/bind-lake.ts';
 import { databaseWatermarks } from '../../src/database/database-watermarks.ts';
 import { upsertBars } from '../../src/database/upsert-bars.ts';
+import { memoryStore } from '../../src/lake/memory-store.ts';
 import { withClient } from '../support/postgres/client.ts';
 import { allBars, createWorld, FIRST_MONTH, NOW, placesOf, rowsOf, type World } from './archive-world.ts';
 import { openUntilFinished } from './open-database.ts';
@@ -49,12 +51,14 @@ const EVERY_SILVER = [3, 5, 8, 13, 21, 34].map((n) => `silver_${n}d`);
 const PRIVILEGES: Readonly<Record<Role, Readonly<Record<string, readonly string[]>>>> = {
   writer: {
     SELECT: ['ohlcv_months'],
+    'SELECT INSERT': ['lake'],
     'SELECT INSERT UPDATE': ['raw_ohlcv', 'raw_ohlcv_archive', 'watermarks'],
     'SELECT INSERT UPDATE DELETE': [...EVERY_SILVER, 'silver_files', 'symbol_metadata'],
     EXECUTE: ['bar_hash', 'create_silver_table', 'route_ohlcv_months'],
   },
   reader: {
     SELECT: [
+      'lake',
       'ohlcv_months',
       'raw_ohlcv',
       'raw_ohlcv_archive',
@@ -103,10 +107,13 @@ test('each role has the rights it needs and no others', async () => {
   }
 });
 
-test('a writer writes bars, watermarks, metadata and silver', async () => {
+test('a writer writes whose the database is, bars, watermarks, metadata and silver', async () => {
   const world = await createGuarded();
   await archiveBars(world.database, { apply: true, now: () => NOW });
   const database = openUntilFinished(world.as.writer);
+  const lake = memoryStore();
+  for (let i = 0; i < 2; i++) await bindLake(lake, database);
+  await expect(bindLake(memoryStore(), database)).rejects.toMatchObject({ code: 'BadInput' });
   const rows = rowsOf([
     ['NEW', '2022-07-18', 1],
     ['NEW', '2022-10-18', 2],
@@ -163,6 +170,7 @@ test.each<[Role, readonly string[]]>([
       `INSERT INTO raw_ohlcv VALUES ('A', '2022-10-03', 1, 1, 1, 1, 1)`,
       'UPDATE raw_ohlcv_archive SET close = 1',
       'DELETE FROM symbol_metadata',
+      'INSERT INTO lake VALUES (gen_random_uuid())',
       `SELECT route_ohlcv_months('{2022-07-01}', '2022-01-01')`,
       'BEGIN; LOCK TABLE watermarks IN SHARE ROW EXCLUSIVE MODE',
       'SELECT FROM data_retention_log',
@@ -172,6 +180,9 @@ test.each<[Role, readonly string[]]>([
     'writer',
     [
       'DELETE FROM raw_ohlcv',
+      'UPDATE lake SET id = gen_random_uuid()',
+      'DELETE FROM lake',
+      'TRUNCATE lake',
       'DELETE FROM raw_ohlcv_archive',
       'TRUNCATE raw_ohlcv',
       'DELETE FROM raw_ohlcv_202207',
@@ -188,6 +199,7 @@ test.each<[Role, readonly string[]]>([
     'retention',
     [
       `INSERT INTO raw_ohlcv_archive VALUES ('A', '2022-07-03', 1, 1, 1, 1, 1)`,
+      'INSERT INTO lake VALUES (gen_random_uuid())',
       'UPDATE raw_ohlcv SET close = 1',
       'DELETE FROM raw_ohlcv_202207',
       'DROP TABLE raw_ohlcv_202207',
@@ -214,4 +226,67 @@ test('a user without these roles archives nothing, and learns what is missing', 
     code: 'BadInput',
     message: expect.stringMatching(/permission denied.*grant the role what docs\/postgresql\.md lists/),
   });
+});
+
+// Each fits what it is called with better than the system's own: a signature, and what it returns.
+const PLANTED: readonly (readonly [signature: string, returns: string])[] = [
+  ['to_char(date, text)', 'text RETURN pg_catalog.to_char($1::timestamp, $2)'],
+  ['format(text, text)', 'text RETURN pg_catalog.format($1, VARIADIC ARRAY[$2])'],
+  ['format(text, integer)', 'text RETURN pg_catalog.format($1, VARIADIC ARRAY[$2])'],
+  ['date_trunc(text, date)', 'timestamp RETURN pg_catalog.date_trunc($1, $2::timestamp)'],
+];
+
+test('a user who puts functions into public, where anyone may, has none run with the rights of the owner', async () => {
+  const world = await createGuarded();
+  const bars = await allBars(world);
+  const [username, password] = [`anyone_${randomUUID()}`, randomUUID()];
+  await world.query(`CREATE ROLE "${username}" LOGIN PASSWORD '${password}'`);
+  onTestFinished(async () => {
+    await world.query(`DROP OWNED BY "${username}" CASCADE; DROP ROLE "${username}"`);
+  });
+  await world.query('GRANT CREATE ON SCHEMA public TO PUBLIC');
+  const anyone = Object.assign(new URL(world.url), { username, password }).href;
+  await run(anyone, 'CREATE TABLE ran (name text, by_whom text); GRANT ALL ON ran TO PUBLIC');
+  for (const [signature, returns] of PLANTED) {
+    const [type, result] = returns.split(' RETURN ');
+    await run(
+      anyone,
+      `CREATE FUNCTION public.${signature} RETURNS ${type} LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO public.ran VALUES ('${signature}', current_user);
+        RETURN ${result};
+      END $$`,
+    );
+  }
+  const ran = async () => {
+    const rows = await world.query<{ name: string }>('SELECT DISTINCT name FROM ran');
+    await world.query('TRUNCATE ran');
+    return rows.map(({ name }) => name).sort();
+  };
+  const begin = (month: string) => run(world.as.writer, `SELECT route_ohlcv_months('{${month}}', '2022-01-01')`);
+  const silver = (n: number) => run(world.as.writer, `SELECT create_silver_table(${n})`);
+  const archive = (month: string) => run(world.as.retention, `SELECT archive_ohlcv_month('${month}', '2022-10-01')`);
+  const fail = () =>
+    run(world.as.retention, `SELECT log_archive_failure('2022-07-01', '2022-10-01', gen_random_uuid(), 'no')`);
+  await begin('2022-11-01');
+  await silver(89);
+  await archive('2022-07-01');
+  await fail();
+  expect(await ran()).toEqual([]);
+  expect(await allBars(world)).toEqual(bars);
+  expect(await placesOf(world)).toMatchObject({ '2022-07': '0 raw, 12 archived, dropped' });
+  // The test itself has asked by them.
+  await ran();
+
+  // Without their search_path they run all of them: these are functions that would gain something.
+  for (const name of ['route_ohlcv_months', 'create_silver_table', 'archive_ohlcv_month']) {
+    await world.query(`ALTER FUNCTION ${name} RESET search_path`);
+  }
+  await begin('2022-12-01');
+  expect(await ran()).toEqual(
+    expect.arrayContaining(['date_trunc(text, date)', 'format(text, text)', 'to_char(date, text)']),
+  );
+  await silver(90);
+  expect(await ran()).toContain('format(text, integer)');
+  await archive('2022-08-01');
+  expect(await ran()).toEqual(expect.arrayContaining(['format(text, text)', 'to_char(date, text)']));
 });

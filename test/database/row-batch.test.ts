@@ -37,6 +37,30 @@ test('rows that fill a batch while another symbol waits for the database leave n
   expect([transactions(), batch.written()]).toEqual([3, 3]);
 });
 
+test('one batch is written at a time, and who adds meanwhile fills the next', async () => {
+  const { database, release, transactions } = slowDatabase();
+  let [writing, most] = [0, 0];
+  const counted: Database = {
+    ...database,
+    async transaction(work, call) {
+      most = Math.max(most, ++writing);
+      await new Promise(setImmediate);
+      const result = await database.transaction(work, call);
+      writing--;
+      return result;
+    },
+  };
+  const batch = openBatch(counted, { keepFrom: 0 });
+  const adding = Array.from({ length: 16 }, (_, i) => batch.add(`S${i}`, barsOf(BATCH_ROWS / 2 + 1)));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect([transactions(), writing]).toEqual([1, 1]);
+  const flushed = batch.flush();
+  release();
+  await Promise.all([...adding, flushed]);
+  await batch.flush();
+  expect([transactions(), batch.written(), most]).toEqual([9, 9, 1]);
+});
+
 test('rows are written many at once, and at the end the rest', async () => {
   const { database, release, transactions } = slowDatabase();
   release();
@@ -53,6 +77,8 @@ test('a write that fails is thrown to whoever filled the batch, and is not count
   const { database, fail } = slowDatabase();
   const batch = openBatch(database, { keepFrom: 0 });
   fail(new Error('the database is full'));
-  await expect(batch.add('A', barsOf(BATCH_ROWS + 1))).rejects.toThrow('the database is full');
+  const adding = [batch.add('A', barsOf(BATCH_ROWS + 1)), batch.add('B', barsOf(BATCH_ROWS + 1))];
+  // B is in the next one, and waited for this.
+  for (const one of adding) await expect(one).rejects.toThrow('the database is full');
   expect(batch.written()).toBe(0);
 });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { type Bars, sliceBars } from '../../src/bars.ts';
+import { LAKE_ID_KEY } from '../../src/database/bind-lake.ts';
 import type { Database } from '../../src/database/connection.ts';
 import { type MirrorOptions, type MirrorResult, mirrorSilver } from '../../src/database/mirror-silver.ts';
 import { columnOf, decodeUtf8, type Utf8Values } from '../../src/lake/columns.ts';
@@ -44,6 +45,11 @@ export async function growTo(store: ObjectStore, bars: number): Promise<void> {
 export async function addEarlierBar(store: ObjectStore, symbol: string, days = 1): Promise<void> {
   const bars = sliceBars(HISTORIES[SYMBOLS.indexOf(symbol)]!, 0, 1);
   await importBars(store, symbol, { ...bars, session: bars.session.map((session) => session - days) });
+}
+
+/** Makes a lake the same one as another, as a copy of it is: a database is that of one. */
+export async function copyLakeId(from: ObjectStore, to: ObjectStore): Promise<void> {
+  await to.put(LAKE_ID_KEY, (await from.get(LAKE_ID_KEY)).body);
 }
 
 /** Groups by interval and month, each as text to the bit. */

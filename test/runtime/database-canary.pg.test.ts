@@ -49,6 +49,7 @@ const WRONG: Readonly<Record<string, (database: CanaryDatabase) => string>> = {
   'no such mode': ({ url }) => `${url}?sslmode=maybe`,
   'no such file': ({ url }) => `${url}?sslrootcert=/nowhere`,
   'no such parameter': ({ url }) => `${url}&x=1`.replace('&', '?'),
+  'a parameter that is a password': ({ url }) => `${url}?${CANARY}=1`,
   'no such port': ({ url }) => url.replace(/:\d+\//, ':port/'),
   'no such protocol': ({ url }) => url.replace('postgresql', 'mysql'),
   'a password that is not encoded': ({ url, password }) => changed(url, { password: '' }).replace('@', `:${password}@`),

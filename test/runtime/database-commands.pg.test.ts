@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { LAKE_ID_KEY } from '../../src/database/bind-lake.ts';
 import { databaseWatermarks } from '../../src/database/database-watermarks.ts';
 import { dataKey } from '../../src/lake/keys.ts';
 import { lakeWatermarks } from '../../src/lake/watermarks.ts';
@@ -14,6 +15,7 @@ import { silverDigests } from '../support/lake-reader.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres/database.ts';
 import { runCommand, type Variables } from '../support/run-command.ts';
 import { startSecretsManager } from '../support/secrets-manager.ts';
+import { temporaryFolder } from '../support/temporary.ts';
 import { createFetchedLake, createLake, DATES, MARKET, NO_DATABASE, SESSIONS } from './database-world.ts';
 
 const CLI = new URL('../../src/runtime/cli.ts', import.meta.url).pathname;
@@ -107,15 +109,17 @@ describe('what is wrong with a database is told, with what to do', () => {
     ],
     ['the protocol', () => 'mysql://writer:pw@127.0.0.1/market', 2, /expected postgresql:\/\/user@host/],
     ['the port', () => 'postgresql://127.0.0.1:port/market', 2, /expected postgresql:\/\/user@host/],
-    ['a parameter', (url) => `${url}?host=/tmp`, 2, /has host: expected sslmode or sslrootcert/],
+    ['a parameter', (url) => `${url}?host=/tmp`, 2, /has other parameters: expected sslmode and sslrootcert only/],
     ['sslmode', (url) => `${url}?sslmode=maybe`, 2, /sslmode is maybe: expected verify-full/],
     ['TLS that the server does not have', (url) => `${url}?sslmode=require`, 2, /SSL.*sslrootcert/],
     ['a file of authorities', (url) => `${url}?sslrootcert=/nowhere/ca.pem`, 2, /\/nowhere\/ca\.pem: cannot be read/],
   ])('%s', async (_, urlOf, code, expected) => {
     const { url } = await createTestDatabase();
+    const folder = await temporaryFolder();
     const commands = [['db', 'migrate'], ['db', 'migrate', '--down'], ['db', 'reconcile'], ['retention']];
     for (const command of commands) {
-      const { stdout, stderr, ...ended } = await run([...command, '--db', urlOf(url)]);
+      const form = command[1] === 'reconcile' ? ['--lake', `file:${folder}`] : [];
+      const { stdout, stderr, ...ended } = await run([...command, ...form, '--db', urlOf(url)]);
       expect([command, ended.code, stdout]).toEqual([command, code, '']);
       expect(stderr).toMatch(expected);
       expect(stderr.trim().split('\n')).toHaveLength(1);
@@ -176,7 +180,8 @@ test.each(['db reconcile', 'retention', 'db migrate'])(
     onTestFinished(() => void server.close());
     const { port } = server.address() as AddressInfo;
     const begun = performance.now();
-    const args = [...command.split(' '), '--db', `postgresql://u:p@127.0.0.1:${port}/x`];
+    const form = command === 'db reconcile' ? ['--lake', `file:${await temporaryFolder()}`] : [];
+    const args = [...command.split(' '), ...form, '--db', `postgresql://u:p@127.0.0.1:${port}/x`];
     const { code, stderr } = await runCommand(args, { env: NO_DATABASE, signal: controller.signal });
     expect([code, stderr]).toEqual([1, 'batch-layer: stopped by a signal\n']);
     // Else when the time for a connection is over, or that of three.
@@ -297,7 +302,7 @@ describe('ingest ohlcv', () => {
     const dates = SESSIONS.map(formatSession);
     expect(json()).toMatchObject({
       missingCount: 0,
-      databaseFailures: [...dates, 'watermarks', 'watermarks'].map((of) => ({
+      databaseFailures: [...dates, 'watermarks'].map((of) => ({
         of,
         message: expect.stringMatching(/ECONNREFUSED/),
       })),
@@ -494,6 +499,112 @@ describe('a database whose login is in Secrets Manager', () => {
       }
     },
   );
+});
+
+describe('a fetch whose database cannot be had', () => {
+  const INGEST = ['ingest', 'ohlcv', ...DATES];
+  const withoutLogin = ({ url }: TestDatabase) => {
+    const { host, pathname } = new URL(url);
+    return `postgresql://${host}${pathname}`;
+  };
+
+  test.each([
+    ['down', /cannot be read: .*try again later/],
+    ['nowhere', /cannot be read: .*check the ARN/],
+    ['none', /holds no login of a database/],
+  ])('because its secret is %s is done, and tells so', async (name, reason) => {
+    const database = await createTestDatabase({ migrate: true });
+    const secrets = await startSecretsManager({ down: 503, none: '{}' });
+    const { store, run: onLake } = await createFetchedLake();
+    for (const env of [secrets(name), { ...secrets(name), DATABASE_URL: withoutLogin(database) }]) {
+      const { code, json, stderr } = await onLake([...INGEST, '--force', '--json'], env);
+      expect([code, stderr]).toEqual([0, '']);
+      const { databaseFailures, database: outcome } = json();
+      expect(databaseFailures).toEqual(
+        [...SESSIONS.map(formatSession), 'watermarks'].map((of) => ({ of, message: expect.stringMatching(reason) })),
+      );
+      expect(outcome).toEqual({ reconciled: null, failure: expect.stringMatching(reason) });
+    }
+    expect(await lakeBars(store)).toEqual(marketBars(MARKET));
+    const { code, json } = await onLake(['resample', '--json'], secrets(name));
+    expect([code, json().database.failure]).toEqual([0, expect.stringMatching(reason)]);
+    const meta = await onLake(['ingest', 'meta'], secrets(name));
+    expect([meta.code, meta.stdout]).toEqual([0, expect.stringMatching(reason)]);
+    expect((await run(['db', 'migrate'], secrets(name))).code).toBe(name === 'down' ? 1 : 2);
+  });
+
+  test('its secret is not asked for where the URL has a password', async () => {
+    const database = await createTestDatabase({ migrate: true });
+    const secrets = await startSecretsManager({ down: 503 });
+    const { run: onLake } = await createFetchedLake();
+    const env = { ...secrets('down'), DATABASE_URL: database.url };
+    const { code, json } = await onLake([...INGEST, '--json'], env);
+    expect([code, json().databaseFailures, json().database.failure, secrets.asked]).toEqual([0, [], null, []]);
+    expect((await run(['retention'], env)).code).toBe(0);
+    expect(secrets.asked).toEqual([]);
+  });
+
+  test('because its URL is none fetches nothing, whatever its secret is', async () => {
+    const secrets = await startSecretsManager({ down: 503 });
+    const { server, run: onLake } = await createFetchedLake();
+    const { code } = await onLake([...INGEST, '--db', 'mysql://127.0.0.1/market'], secrets('down'));
+    expect([code, server.requests]).toEqual([2, []]);
+  });
+});
+
+describe('the database of another lake', () => {
+  /** All that is in it. */
+  async function stateOf(database: TestDatabase): Promise<unknown> {
+    const tables = ['raw_ohlcv', 'watermarks', 'silver_3d', 'silver_files', 'symbol_metadata', 'lake', 'ohlcv_months'];
+    return Promise.all(tables.map((table) => versionsOf(database, table)));
+  }
+
+  test('is left as it is by all that writes to it; fetches and resampling are done, and tell', async () => {
+    const database = await createTestDatabase({ migrate: true });
+    const form = ['--db', database.url];
+    const first = await createFetchedLake();
+    for (const command of [['ingest', 'ohlcv', ...DATES], ['ingest', 'meta'], ['resample']]) {
+      expect((await first.run([...command, ...form])).code).toBe(0);
+    }
+    const before = await stateOf(database);
+
+    const other = await createFetchedLake();
+    const refused =
+      /is the database of another lake \([-0-9a-f]{36}\), not of this one \([-0-9a-f]{36}\): check --lake and --db/;
+    const told = expect.stringMatching(refused);
+    const fetched = await other.run(['ingest', 'ohlcv', ...DATES, ...form, '--json']);
+    expect([fetched.code, fetched.stderr]).toEqual([0, '']);
+    expect(fetched.json().databaseFailures).toEqual(
+      [...SESSIONS.map(formatSession), 'watermarks'].map((of) => ({ of, message: told })),
+    );
+    expect(fetched.json().database).toEqual({ reconciled: null, failure: told });
+    expect(await lakeBars(other.store)).toEqual(marketBars(MARKET));
+    // Whatever the database's watermarks say.
+    const chosen = await other.run(['ingest', 'ohlcv', '--symbols', 'AAPW', ...DATES, ...form, '--json']);
+    expect([chosen.code, chosen.json().symbolsFetched]).toEqual([0, 1]);
+
+    const resampled = await other.run(['resample', ...form, '--json']);
+    expect([resampled.code, resampled.json().database.failure]).toEqual([0, told]);
+    expect(await silverDigests(other.store)).toEqual(await silverDigests(first.store));
+    const meta = await other.run(['ingest', 'meta', ...form]);
+    expect([meta.code, meta.stdout]).toEqual([0, told]);
+    const compared = await other.run(['db', 'reconcile', ...form]);
+    expect([compared.code, compared.stdout, compared.stderr]).toEqual([2, '', told]);
+    expect(await stateOf(database)).toEqual(before);
+
+    expect((await first.run(['db', 'reconcile', ...form, '--json'])).json()).toMatchObject({ differing: 0, extra: 0 });
+  });
+
+  test('a lake whose id is damaged is fetched to all the same', async () => {
+    const database = await createTestDatabase({ migrate: true });
+    const { store, run: onLake } = await createFetchedLake();
+    await store.put(LAKE_ID_KEY, Buffer.from('{}'));
+    const { code, json } = await onLake(['ingest', 'ohlcv', ...DATES, '--db', database.url, '--json']);
+    expect([code, json().database.failure]).toEqual([0, expect.stringContaining(LAKE_ID_KEY)]);
+    expect(await lakeBars(store)).toEqual(marketBars(MARKET));
+    expect(await database.query('SELECT FROM lake')).toEqual([]);
+    expect((await onLake(['db', 'reconcile', '--db', database.url])).code).toBe(1);
+  });
 });
 
 interface Ended {

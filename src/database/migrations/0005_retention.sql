@@ -139,7 +139,7 @@ BEGIN
     FOR done IN SELECT d.month, d.rows, d.volume FROM public.v_raw_ohlcv_data_distribution AS d
       WHERE d.month + interval '1 month' <= cutoff ORDER BY d.month
     LOOP
-      RAISE NOTICE '% would be archived: % rows, volume %', to_char(done.month, 'YYYY-MM'), done.rows, done.volume;
+      RAISE NOTICE '% would be archived: % rows, volume %', pg_catalog.to_char(done.month, 'YYYY-MM'), done.rows, done.volume;
     END LOOP;
     RETURN;
   END IF;
@@ -149,11 +149,11 @@ BEGIN
   ) LOOP
     BEGIN
       FOR done IN SELECT rows, volume FROM public.archive_ohlcv_month(month, cutoff, run) LOOP
-        RAISE NOTICE '% archived: % rows, volume %', to_char(month, 'YYYY-MM'), done.rows, done.volume;
+        RAISE NOTICE '% archived: % rows, volume %', pg_catalog.to_char(month, 'YYYY-MM'), done.rows, done.volume;
       END LOOP;
     EXCEPTION WHEN OTHERS THEN
       failed := failed + 1;
-      RAISE WARNING '%: %', to_char(month, 'YYYY-MM'), SQLERRM;
+      RAISE WARNING '%: %', pg_catalog.to_char(month, 'YYYY-MM'), SQLERRM;
       PERFORM public.log_archive_failure(month, cutoff, run, SQLERRM);
     END;
     COMMIT;
