@@ -13,6 +13,7 @@ const PAUSE_MS = 60_000;
  * What it does not take is told by the fetch, and brought by {@link reconcile}.
  *
  * @example
+ * await bindLake(store, database);
  * await ingestOhlcv(store, api, { sink: barSink(database), watermarks: databaseWatermarks(database) });
  */
 export function barSink(database: Database, { now = Date.now }: { readonly now?: () => number } = {}): BarSink {

@@ -1,10 +1,11 @@
 import { type Bars, mergeBars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
-import { isApplied, readConsolidated } from './consolidated.ts';
-import { readDaily } from './daily-file.ts';
+import { type Consolidated, isApplied, readConsolidated } from './consolidated.ts';
+import { type ReadDaily, readDaily } from './daily-file.ts';
 import { mapAll } from './map-all.ts';
+import { joinDaily } from './merge-symbol.ts';
 import type { ObjectStore, StoreCall } from './store.ts';
-import { type DailyFile, listSymbol, type SymbolFiles } from './symbol-files.ts';
+import { listSymbol, type SymbolFiles } from './symbol-files.ts';
 
 const MAX_ATTEMPTS = 10;
 const CONCURRENT_READS = 8;
@@ -38,15 +39,26 @@ async function attemptHistory(
   call: StoreCall,
 ): Promise<Bars | undefined> {
   const current = await readConsolidated(store, symbol, call);
-  const unread = daily.filter((file) => current?.applied.get(file.session)?.etag !== file.etag);
-  const read = await mapAll(unread, (file: DailyFile) => readDaily(store, symbol, file, call), {
+  const pending = await readPending(store, { symbol, daily }, current?.applied, call);
+  if (pending.length === 0) return current?.bars;
+  return current ? mergeBars(current.bars, joinDaily(pending)) : joinDaily(pending);
+}
+
+/**
+ * The daily files of a symbol that its `data.parquet` has not applied.
+ *
+ * @throws BatchLayerError `NotFound` where one was merged and cleaned up since it was listed
+ */
+export async function readPending(
+  store: ObjectStore,
+  { symbol, daily }: Pick<SymbolFiles, 'symbol' | 'daily'>,
+  applied: Consolidated['applied'] = new Map(),
+  call: StoreCall = {},
+): Promise<readonly ReadDaily[]> {
+  const unread = daily.filter((file) => applied.get(file.session)?.etag !== file.etag);
+  const read = await mapAll(unread, (file) => readDaily(store, symbol, file, call), {
     concurrency: CONCURRENT_READS,
     signal: call.signal,
   });
-  let bars = current?.bars;
-  for (const file of read) {
-    if (isApplied(current?.applied.get(file.session), file)) continue;
-    bars = bars ? mergeBars(bars, file.bars) : file.bars;
-  }
-  return bars;
+  return read.filter((file) => !isApplied(applied.get(file.session), file));
 }

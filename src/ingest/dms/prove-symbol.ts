@@ -1,13 +1,12 @@
 import { type Bars, mergeBars } from '../../bars.ts';
-import { BatchLayerError, hasCode } from '../../errors.ts';
-import { isApplied, readConsolidated } from '../../lake/consolidated.ts';
-import { type ReadDaily, readDaily } from '../../lake/daily-file.ts';
+import { BatchLayerError } from '../../errors.ts';
+import { readConsolidated } from '../../lake/consolidated.ts';
 import { differs } from '../../lake/fill-bars.ts';
 import { dataKey } from '../../lake/keys.ts';
-import { mapAll } from '../../lake/map-all.ts';
 import { joinDaily } from '../../lake/merge-symbol.ts';
-import type { ObjectStore, StoreCall } from '../../lake/store.ts';
-import { type DailyFile, listSymbol } from '../../lake/symbol-files.ts';
+import { readPending } from '../../lake/read-history.ts';
+import { type ObjectStore, orNone, type StoreCall } from '../../lake/store.ts';
+import { listSymbol } from '../../lake/symbol-files.ts';
 import { lowerBound } from '../../lower-bound.ts';
 import { formatSession } from '../../session.ts';
 import type { FillOutcome } from '../bulk-import.ts';
@@ -26,8 +25,6 @@ export interface SymbolProof {
   readonly keptBronzeVolume: ExactSum;
 }
 
-const CONCURRENT_READS = 8;
-
 /**
  * Reads a symbol's bars back, as bronze has them now, and compares them with the export.
  *
@@ -42,37 +39,16 @@ export async function proveSymbol(
   filled: Pick<FillOutcome, 'kept' | 'etag'>,
   call: StoreCall = {},
 ): Promise<SymbolProof | undefined> {
-  const { daily } = await listSymbol(store, symbol, call);
+  const files = await listSymbol(store, symbol, call);
   const data = await readConsolidated(store, symbol, call);
   if (data?.etag !== filled.etag) return undefined;
-  const read = await readAll(
-    store,
-    symbol,
-    daily.filter((file) => data.applied.get(file.session)?.etag !== file.etag),
-    call,
-  );
-  const pending = read?.filter((file) => !isApplied(data.applied.get(file.session), file));
+  // A daily file that is gone since it was listed has been applied by another run.
+  const pending = await orNone(readPending(store, files, data.applied, call));
   if (pending === undefined) return undefined;
   const bronze = pending.length > 0 ? mergeBars(data.bars, joinDaily(pending)) : data.bars;
   // Daily files that came after the filling are newer than all of it.
   const others = new Set([...filled.kept, ...pending.map(({ session }) => session)]);
   return compareBars(symbol, bars, bronze, others);
-}
-
-/** A daily file that is gone since it was listed has been applied by another run. */
-async function readAll(
-  store: ObjectStore,
-  symbol: string,
-  files: readonly DailyFile[],
-  call: StoreCall,
-): Promise<readonly ReadDaily[] | undefined> {
-  try {
-    const concurrency = CONCURRENT_READS;
-    return await mapAll(files, (file) => readDaily(store, symbol, file, call), { concurrency, signal: call.signal });
-  } catch (error) {
-    if (hasCode(error, 'NotFound')) return undefined;
-    throw error;
-  }
 }
 
 /**
