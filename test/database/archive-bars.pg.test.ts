@@ -10,7 +10,6 @@ import {
   placesOf,
   putBack,
   snapshotOf,
-  untilWaiting,
   type World,
   whileOpen,
   writeBar,
@@ -173,7 +172,7 @@ test('stopped in the middle of a month it leaves that month as it was', async ()
   await whileOpen(world, async (client) => {
     await client.query(`SELECT route_ohlcv_months('{2022-07-01}', '2022-01-01')`);
     const stopped = archive(world.database, { signal: controller.signal });
-    await untilWaiting(world);
+    await expect.poll(world.waiting).toBe(1);
     controller.abort(new Error('stopped'));
     await expect(stopped).rejects.toThrow('stopped');
   });

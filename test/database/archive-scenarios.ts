@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { archiveBars } from '../../src/database/archive-bars.ts';
-import { allBars, NOW, placesOf, spoilCopy, untilWaiting, type World, whileOpen, writeBar } from './archive-world.ts';
+import { allBars, NOW, placesOf, spoilCopy, type World, whileOpen, writeBar } from './archive-world.ts';
 
 /** What must hold while a month is archived; each throws where it does not. */
 export type Scenario = (world: World) => Promise<void>;
@@ -21,7 +21,7 @@ export async function writerGoesOn(world: World): Promise<void> {
   const archiving = await whileOpen(world, async (client) => {
     await client.query(ROUTE);
     const running = archive(world);
-    await untilWaiting(world);
+    await expect.poll(world.waiting).toBe(1);
     await client.query(`SET LOCAL lock_timeout = '200ms'`);
     const error = await client.query(CORRECT).catch((thrown: Error) => thrown);
     if (error instanceof Error) await client.query('ROLLBACK').then(() => running);
@@ -39,7 +39,7 @@ export async function correctionByHandStays(world: World): Promise<void> {
   await whileOpen(world, async (client) => {
     await client.query(CORRECT);
     const running = world.query(ARCHIVE);
-    await untilWaiting(world);
+    await expect.poll(world.waiting).toBe(1);
     const [rows] = await Promise.all([running, client.query('COMMIT')]);
     expect(rows).toHaveLength(1);
   });
@@ -94,7 +94,7 @@ export async function secondRunFindsNothing(world: World): Promise<void> {
   const found = await whileOpen(world, async (client) => {
     await client.query(ARCHIVE);
     const running = world.query(ARCHIVE);
-    await untilWaiting(world);
+    await expect.poll(world.waiting).toBe(1);
     const [rows] = await Promise.all([running, client.query('COMMIT')]);
     return rows;
   });

@@ -95,16 +95,6 @@ export function whileOpen<T>({ url }: World, work: (client: pg.Client) => Promis
   });
 }
 
-/** Waits until so many backends wait for a lock. */
-export async function untilWaiting({ query }: World, backends = 1): Promise<void> {
-  for (;;) {
-    const rows = await query(
-      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    );
-    if (rows.length >= backends) return;
-  }
-}
-
 /** As if nothing had been archived. */
 export async function putBack({ query }: World): Promise<void> {
   await query(`CREATE TEMP TABLE old AS SELECT * FROM raw_ohlcv_archive;

@@ -123,7 +123,7 @@ describe('a connection that is refused', () => {
         expect(error).toMatchObject({ code, message: expect.stringMatching(message) });
       }
       expect(proxy.messages().length).toBeGreaterThan(1);
-      await expect.poll(proxy.connections, { interval: 1 }).toBe(0);
+      await expect.poll(proxy.connections).toBe(0);
     },
   );
 
@@ -167,8 +167,8 @@ describe('a database', () => {
     expect(await holdAll(database)).toBe(CONNECTIONS);
     const start = performance.now();
     await Promise.all([database.close(), database.close()]);
-    expect(performance.now() - start).toBeLessThan(3_000);
-    await expect.poll(connections, { interval: 1 }).toBe(0);
+    expect(performance.now() - start).toBeLessThan(10_000);
+    await expect.poll(connections).toBe(0);
   });
 
   test('does not tell as committed what the server rolled back', async () => {
@@ -210,7 +210,7 @@ describe('a database', () => {
       code: 'Unavailable',
       message: expect.stringMatching(/no answer in 0.1 s|statement timeout.*: it took too long; run it again later/),
     });
-    expect(performance.now() - start).toBeLessThan(3_000);
+    expect(performance.now() - start).toBeLessThan(10_000);
     expect(await query('SELECT FROM numbers')).toEqual([]);
     await expect
       .poll(
@@ -244,10 +244,10 @@ describe('a database', () => {
     // Tried again, as whatever takes too long.
     expect(late).toHaveLength(3);
     const aborted = patient.transaction(work, { signal: controller.signal });
-    await expect.poll(() => late.length, { interval: 1 }).toBe(4);
+    await expect.poll(() => late.length).toBe(4);
     controller.abort(reason);
     await expect(aborted).rejects.toBe(reason);
-    expect(performance.now() - start).toBeLessThan(3_000);
+    expect(performance.now() - start).toBeLessThan(10_000);
     // What it waited for comes, or fails, when nobody is there any more.
     for (const [i, { resolve, reject }] of late.entries()) i % 2 === 0 ? resolve() : reject(new Error('late'));
     expect(await query('SELECT FROM numbers')).toEqual([]);
@@ -273,12 +273,12 @@ describe('a server that accepts and never answers', () => {
     const [controller, reason] = [new AbortController(), new Error('stopped')];
     const patient = openDatabase(url + search);
     const aborted = patient.transaction((client) => client.query('SELECT 1'), { signal: controller.signal });
-    await expect.poll(() => sockets.size, { interval: 1 }).toBe(1);
+    await expect.poll(() => sockets.size).toBe(1);
     controller.abort(reason);
     await expect(aborted).rejects.toBe(reason);
     await Promise.all([database.close(), patient.close()]);
-    await expect.poll(() => sockets.size, { interval: 1 }).toBe(0);
-    expect(performance.now() - start).toBeLessThan(3_000);
+    await expect.poll(() => sockets.size).toBe(0);
+    expect(performance.now() - start).toBeLessThan(10_000);
   });
 
   test.each(['before', 'while'])('is given up at once by connect when aborted %s it connects', async (when) => {
@@ -288,11 +288,11 @@ describe('a server that accepts and never answers', () => {
     if (when === 'before') controller.abort(reason);
     const connecting = openUntilFinished(url).connect({ signal: controller.signal });
     connecting.catch(() => undefined);
-    if (when === 'while') await expect.poll(() => sockets.size, { interval: 1 }).toBe(1);
+    if (when === 'while') await expect.poll(() => sockets.size).toBe(1);
     controller.abort(reason);
     await expect(connecting).rejects.toBe(reason);
-    await expect.poll(() => sockets.size, { interval: 1 }).toBe(0);
-    expect(performance.now() - start).toBeLessThan(3_000);
+    await expect.poll(() => sockets.size).toBe(0);
+    expect(performance.now() - start).toBeLessThan(10_000);
   });
 
   test('keeps no process from its end, whether its time is over or it is aborted', async () => {
@@ -300,7 +300,7 @@ describe('a server that accepts and never answers', () => {
     const run = async (...times: readonly number[]) => {
       const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, url, ...times.map(String)]);
       const [said, tookMs] = stdout.trim().split('\n');
-      expect(Number(tookMs)).toBeLessThan(3_000);
+      expect(Number(tookMs)).toBeLessThan(10_000);
       return said;
     };
     expect(await Promise.all([run(100), run(60_000, 100)])).toEqual([
@@ -315,6 +315,6 @@ describe('a server that accepts and never answers', () => {
     const { stdout } = await promisify(execFile)(process.execPath, [SCRIPT, proxy.url, '300']);
     const [said, tookMs] = stdout.trim().split('\n');
     expect(said).toBe('done');
-    expect(Number(tookMs)).toBeLessThan(3_000);
+    expect(Number(tookMs)).toBeLessThan(10_000);
   });
 });

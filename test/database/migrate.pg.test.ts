@@ -94,7 +94,7 @@ test('a run that is killed at any of its statements leaves nothing half done, an
     await migrateDatabase(database, { direction: 'down', count: NAMES.length });
     if (k % 2 === 0) await world.query('DROP TABLE schema_migrations');
   }
-  await expect.poll(world.connections, { interval: 1 }).toBe(0);
+  await expect.poll(world.connections).toBe(0);
 });
 
 test('a run whose answer to COMMIT is lost has done it', async () => {
@@ -141,7 +141,7 @@ test('a server before PostgreSQL 15 is refused, and left alone', async () => {
     message: `${world.database.place}: is PostgreSQL 14: expected 15 or later`,
   });
   expect(await schemaOf(world)).toEqual({ objects: [], names: [] });
-  await expect.poll(world.connections, { interval: 1 }).toBe(0);
+  await expect.poll(world.connections).toBe(0);
 });
 
 test('a server that is down is told', async () => {
@@ -179,13 +179,13 @@ test('a run that is aborted while it waits for another ends at once, does nothin
     await client.query('BEGIN; LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE');
     const controller = new AbortController();
     const running = migrateDatabase(world.database, { signal: controller.signal }).catch((error) => error);
-    await expect.poll(() => world.query('SELECT FROM pg_locks WHERE NOT granted'), { interval: 1 }).toHaveLength(1);
+    await expect.poll(world.waiting).toBe(1);
     const start = performance.now();
     controller.abort(reason);
     expect(await running).toBe(reason);
-    expect(performance.now() - start).toBeLessThan(3_000);
+    expect(performance.now() - start).toBeLessThan(10_000);
   });
-  await expect.poll(world.connections, { interval: 1 }).toBe(0);
+  await expect.poll(world.connections).toBe(0);
   expect(await schemaOf(world)).toEqual(before);
   expect(await migrateDatabase(world.database)).toEqual(NAMES.slice(1));
 });

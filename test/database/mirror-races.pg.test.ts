@@ -93,7 +93,7 @@ test('a database that goes away stops it: what is done is told, and the next run
   const result = await mirror(store, openUntilFinished(proxy.url), { onProgress: proxy.close });
   expect(result.failure).toMatch(/127\.0\.0\.1:\d+\/test_.*run it again/);
   // A COMMIT may be on its way to the server yet.
-  await expect.poll(connections, { interval: 1 }).toBe(0);
+  await expect.poll(connections).toBe(0);
   const recorded = await recordedFiles({ query });
   expect(recorded.length).toBeLessThan((await committedFiles(store)).length);
   // More, where the answer to a commit was lost with the connection.
@@ -200,7 +200,7 @@ test('a run that is held up with whichever answer of the lake puts nothing old i
       isDone = true;
     });
     // It may have to wait for the month that the other one has.
-    while (!isDone && (await world.query('SELECT FROM pg_locks WHERE NOT granted')).length === 0) await sleep(2);
+    while (!isDone && (await world.waiting()) === 0) await sleep(2);
     held.release();
     for (const { failure, failed } of [await late, await newest]) expect([failure, failed]).toEqual([undefined, []]);
     await expectSame(store, world, [2]);

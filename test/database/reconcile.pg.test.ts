@@ -631,18 +631,12 @@ describe('an abort', () => {
     await withClient(world.url, async (client) => {
       await client.query(`BEGIN; SELECT FROM ohlcv_months FOR UPDATE`);
       const stopped = run(world, { signal: controller.signal });
-      await expect
-        .poll(
-          () =>
-            world.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`),
-          { interval: 5 },
-        )
-        .toHaveLength(1);
+      await expect.poll(world.waiting).toBe(1);
       controller.abort(new Error('stopped'));
       await expect(stopped).rejects.toThrow('stopped');
       await client.query('ROLLBACK');
     });
-    await expect.poll(() => world.connections(), { interval: 5 }).toBe(0);
+    await expect.poll(() => world.connections()).toBe(0);
     expect(await run(world)).toMatchObject({ written: 3 });
     await expectSame(world);
   });

@@ -90,5 +90,5 @@ test('a transaction over TLS ends when it is aborted', async () => {
   await expect(work).rejects.toBe(reason);
   expect(await encryptions(url)).toEqual([true, true]);
   await database.close();
-  expect(performance.now() - start).toBeLessThan(3_000);
+  expect(performance.now() - start).toBeLessThan(10_000);
 });

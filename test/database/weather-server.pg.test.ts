@@ -136,16 +136,9 @@ describe('a server without room', () => {
   });
 });
 
-/** Waits until so many backends wait for a lock. */
-async function untilWaiting({ query }: TestDatabase, backends = 1): Promise<void> {
-  const waiting = () =>
-    query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`);
-  await expect.poll(waiting, { interval: 1, timeout: 10_000 }).toHaveLength(backends);
-}
-
 /** Deadlocks of the connections that were closed: open ones tell when they like. */
 async function deadlocksOf({ query, connections }: TestDatabase): Promise<number> {
-  await expect.poll(connections, { interval: 1 }).toBe(0);
+  await expect.poll(connections).toBe(0);
   const [row] = await query<{ n: number }>(
     'SELECT deadlocks::int AS n FROM pg_stat_database WHERE datname = current_database()',
   );
@@ -180,7 +173,7 @@ describe('a lock of somebody else', () => {
     await withClient(world.url, async (client) => {
       await client.query('BEGIN; LOCK TABLE raw_ohlcv IN ACCESS EXCLUSIVE MODE');
       const writing = write(world, entries);
-      await untilWaiting(world);
+      await expect.poll(world.waiting).toBe(1);
       await client.query('COMMIT');
       await writing;
     });
@@ -201,7 +194,7 @@ describe('a lock of somebody else', () => {
         `BEGIN; SET LOCAL deadlock_timeout = '1min'; UPDATE raw_ohlcv SET open = 8 WHERE symbol = 'MSFT'`,
       );
       const writing = write(world, entries);
-      await untilWaiting(world);
+      await expect.poll(world.waiting).toBe(1);
       // Waits for the batch, which waits for it.
       await client.query(`UPDATE raw_ohlcv SET open = 8 WHERE symbol = 'AAPL'; COMMIT`);
       await writing;
@@ -275,7 +268,7 @@ describe('writers at the same time', () => {
       await client.query('BEGIN');
       await begin('{2025-01-01}');
       const writing = write(world, entries);
-      await untilWaiting(world);
+      await expect.poll(world.waiting).toBe(1);
       expect((await begin('{2025-01-01,2025-02-01}')).rows).toEqual([{ target: 'raw' }, { target: 'raw' }]);
       await client.query('COMMIT');
       await writing;

@@ -62,7 +62,7 @@ describe.each(['new', 'mixed'] as const)('a batch of %s rows', (name) => {
       // What hung reaches the server while the batch is written again.
       const clock = stepClock({ onRetry: () => void proxy.disarm() });
       const writing = write(proxy.url, entries, { clock });
-      await expect.poll(() => count.hits, { interval: 1 }).toBe(1);
+      await expect.poll(() => count.hits).toBe(1);
       clock.endTime();
       await writing;
     });
@@ -77,11 +77,11 @@ describe.each(['new', 'mixed'] as const)('a batch of %s rows', (name) => {
         const [controller, reason] = [new AbortController(), new Error('stopped')];
         const count = proxy.arm({ kind: 'hang', at, when });
         const writing = write(proxy.url, entries, { signal: controller.signal }).catch((error) => error);
-        await expect.poll(() => count.hits, { interval: 1 }).toBe(1);
+        await expect.poll(() => count.hits).toBe(1);
         const start = performance.now();
         controller.abort(reason);
         expect(await writing).toBe(reason);
-        expect(performance.now() - start).toBeLessThan(3_000);
+        expect(performance.now() - start).toBeLessThan(10_000);
         await proxy.disarm();
         await expectNobody(weather);
         expect(await contentOf(world)).toEqual(step === 'Query COMMIT' ? after : before);

@@ -96,12 +96,12 @@ export async function atEach(
 /** Nobody is connected, here or to the server. */
 export async function expectNobody({ world, proxy }: Weather): Promise<void> {
   await untilLeft(proxy);
-  await expect.poll(world.connections, { interval: 1 }).toBe(0);
+  await expect.poll(world.connections).toBe(0);
 }
 
 /** Until no client is there, and no goodbye on its way. */
 export async function untilLeft(proxy: PostgresProxy): Promise<void> {
-  await expect.poll(proxy.connections, { interval: 1 }).toBe(0);
+  await expect.poll(proxy.connections).toBe(0);
 }
 
 export interface StepClock extends Clock {

@@ -79,7 +79,7 @@ describe('of page headers nothing gets to the decoder', () => {
     const start = performance.now();
     expect(read).toThrow(expect.objectContaining({ code: 'CorruptObject', message: expect.stringMatching(message) }));
     expect(read).toThrow(/some\/key/);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(5000);
   });
 });
 

@@ -47,15 +47,13 @@ test.each([
   await withClient(database.url, async (client) => {
     await client.query(`BEGIN; ${lock}`);
     const { kill, ended, stderr } = startFetching(folder, server, database.url);
-    const waiting = () =>
-      database.query(`SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`);
-    await expect.poll(waiting, { interval: 10, timeout: 20_000 }).toHaveLength(1);
+    await expect.poll(database.waiting).toBe(1);
     kill();
     expect([await ended, stderr()]).toEqual([null, '']);
     await client.query('ROLLBACK');
   });
   // Its backend learns of it when it has its lock.
-  await expect.poll(() => database.connections(), { interval: 5 }).toBe(0);
+  await expect.poll(() => database.connections()).toBe(0);
   const bronze = await lakeBars(store);
   expect(Object.keys(bronze).length).toBeGreaterThan(0);
   const isWhole = lock.includes('watermarks');

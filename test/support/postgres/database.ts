@@ -14,6 +14,8 @@ export interface TestDatabase {
   readonly query: <Row = Record<string, unknown>>(sql: string, params?: readonly unknown[]) => Promise<Row[]>;
   /** How many clients are connected, these functions aside. */
   readonly connections: () => Promise<number>;
+  /** How many clients wait for a lock. */
+  readonly waiting: () => Promise<number>;
   /** Ends a backend, and waits until it has rolled back. */
   readonly kill: (pid: number) => Promise<void>;
 }
@@ -31,19 +33,22 @@ export async function createTestDatabase({ migrate = false }: TestDatabaseOption
     await client.query(`CREATE DATABASE "${name}" ${migrate ? `TEMPLATE "${template}"` : EMPTY}`);
   });
   onTestFinished(() => dropDatabase(server, name));
+  // Those of this database: tests of others are on the server at the same time.
+  const countClients = (condition: string): Promise<number> =>
+    withClient(server, async (client) => {
+      const { rows } = await client.query(
+        `SELECT count(*)::int AS n FROM pg_stat_activity
+         WHERE datname = $1 AND backend_type = 'client backend' AND ${condition}`,
+        [name],
+      );
+      return rows[0].n;
+    });
   return {
     url,
     query: <Row>(sql: string, params: readonly unknown[] = []) =>
       withClient(url, async (client) => (await client.query(sql, [...params])).rows as Row[]),
-    connections: () =>
-      withClient(server, async (client) => {
-        const { rows } = await client.query(
-          `SELECT count(*)::int AS n FROM pg_stat_activity
-           WHERE datname = $1 AND backend_type = 'client backend' AND application_name <> $2`,
-          [name, APPLICATION_NAME],
-        );
-        return rows[0].n;
-      }),
+    connections: () => countClients(`application_name <> '${APPLICATION_NAME}'`),
+    waiting: () => countClients(`wait_event_type = 'Lock'`),
     kill: (pid) => killBackend(server, pid),
   };
 }
