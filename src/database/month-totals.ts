@@ -20,7 +20,7 @@ export interface MonthOfBars {
   readonly end: number;
 }
 
-/** Totals of what `raw_ohlcv` has, by month and symbol. */
+/** Totals of what the database has, by month and symbol. */
 export type DatabaseTotals = Map<number, Map<string, Total>>;
 
 const NO_BARS: Total = { rows: 0, hash: 0n };
@@ -67,24 +67,35 @@ export async function readMonths(
   return { raw: months(false), archived: months(true) };
 }
 
-/** Totals of months of `raw_ohlcv`, each read by itself. */
+export interface TotalsCall extends StoreCall {
+  /** Of the archive as well, not of `raw_ohlcv` alone. */
+  readonly archive: boolean;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** Totals of months, each read by itself. */
 export async function readTotals(
   database: Database,
   months: readonly number[],
-  { onProgress, signal }: StoreCall & { readonly onProgress?: OnProgress | undefined },
+  { archive, onProgress, signal }: TotalsCall,
 ): Promise<DatabaseTotals> {
   const totals: DatabaseTotals = new Map();
   for (const month of months) {
-    totals.set(month, await database.transaction((client) => readMonth(client, month), { signal }));
+    totals.set(month, await database.transaction((client) => readMonth(client, month, archive), { signal }));
     onProgress?.({ step: 'compare', done: totals.size, total: months.length });
   }
   return totals;
 }
 
-async function readMonth(client: ClientBase, month: number): Promise<Map<string, Total>> {
+const VALUES = 'date, open, high, low, close, volume, vwap, trades';
+
+async function readMonth(client: ClientBase, month: number, archive: boolean): Promise<Map<string, Total>> {
+  // A month is in one of the two, in whichever also when it is archived meanwhile.
+  const from = (table: string) => `SELECT symbol, ${VALUES} FROM ${table}`;
+  const bars = archive ? `${from('raw_ohlcv')} UNION ALL ${from('raw_ohlcv_archive')}` : from('raw_ohlcv');
   const { rows } = await client.query<[symbol: string, rows: string, hash: string]>({
-    text: `SELECT symbol, count(*), sum(bar_hash(date, open, high, low, close, volume, vwap, trades))
-      FROM raw_ohlcv WHERE date >= $1 AND date < $2 GROUP BY symbol`,
+    text: `SELECT symbol, count(*), sum(bar_hash(${VALUES})) FROM (${bars}) AS bars
+      WHERE date >= $1 AND date < $2 GROUP BY symbol`,
     values: [firstDayOf(month), firstDayOf(month + 1)].map(formatSession),
     rowMode: 'array',
   });

@@ -2,10 +2,10 @@ import { type Bars, sliceBars } from '../bars.ts';
 import { hasCode } from '../errors.ts';
 import { mapAll } from '../lake/map-all.ts';
 import { readHistory } from '../lake/read-history.ts';
-import type { ObjectStore, StoreCall } from '../lake/store.ts';
+import type { ObjectStore } from '../lake/store.ts';
 import { listChosen, listFiles, type SymbolFiles } from '../lake/symbol-files.ts';
 import { type FailedSymbol, failedSymbol, type OnProgress } from '../progress.ts';
-import { firstDayOf } from '../session.ts';
+import { firstDayOf, formatSession } from '../session.ts';
 import { compareSymbols } from '../symbol.ts';
 import { bindLake } from './bind-lake.ts';
 import type { Database } from './connection.ts';
@@ -16,6 +16,7 @@ import {
   readTotals,
   sameTotal,
   type Total,
+  type TotalsCall,
   totalIn,
   totalOf,
 } from './month-totals.ts';
@@ -26,6 +27,8 @@ import { openBatch } from './row-batch.ts';
 export interface ReconcileOptions {
   /** Only these; all where left out. */
   readonly symbols?: readonly string[] | undefined;
+  /** Also the months that are archived, all of them, however many years that is. */
+  readonly archive?: boolean | undefined;
   /** Milliseconds since 1970-01-01: it says what is recent. The system's clock where left out. */
   readonly now?: (() => number) | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -34,6 +37,8 @@ export interface ReconcileOptions {
 
 /** What comparing came to. */
 export interface ReconcileResult {
+  /** The first date that was compared, YYYY-MM-DD. */
+  readonly from: string;
   /** Symbols of bronze, those that failed among them, and their bars in the months that were compared. */
   readonly symbols: number;
   readonly bars: number;
@@ -53,8 +58,8 @@ const CONCURRENT_SYMBOLS = 16;
 
 /**
  * Makes the database have the bars of bronze, of the months it keeps (three years and one month, and older ones that are not
- * archived yet): symbol by symbol and month by month, counts and sums of hashes are compared, and what differs is written and
- * compared again.
+ * archived yet; with `archive` those that are, too): symbol by symbol and month by month, counts and sums of hashes are compared,
+ * and what differs is written and compared again.
  *
  * Bronze never loses a bar, so a row that only the database has is counted and left: a wrong lake must not empty a database.
  *
@@ -66,14 +71,15 @@ const CONCURRENT_SYMBOLS = 16;
 export async function reconcile(
   store: ObjectStore,
   database: Database,
-  { symbols, now = Date.now, onProgress, signal }: ReconcileOptions = {},
+  { symbols, archive = false, now = Date.now, onProgress, signal }: ReconcileOptions = {},
 ): Promise<ReconcileResult> {
   await bindLake(store, database, { signal });
   const keepFrom = firstKeptMonth(now());
   const { raw, archived } = await readMonths(database, { signal });
-  const totals = await readTotals(database, raw, { onProgress, signal });
+  const months = archive ? [...archived, ...raw] : raw;
+  const totals = await readTotals(database, months, { archive, onProgress, signal });
   const isCompared = (month: number): boolean => totals.has(month) || (month >= keepFrom && !archived.includes(month));
-  const from = firstDayOf(Math.min(keepFrom, ...raw));
+  const from = firstDayOf(Math.min(keepFrom, ...months));
   const batch = openBatch(database, { keepFrom, signal });
   const expected: Expected[] = [];
   const failed: FailedSymbol[] = [];
@@ -113,10 +119,11 @@ export async function reconcile(
   const listed = listChosen(store, symbols, { signal });
   await mapAll(listed, compareSymbol, { concurrency: CONCURRENT_SYMBOLS, signal });
   await batch.flush();
-  const { extra, contested } = await compareAgain(store, database, expected, { signal });
+  const { extra, contested } = await compareAgain(store, database, expected, { archive, signal });
   // Of chosen symbols nothing is known of the others.
   const unknown = symbols ? pickSymbols(totals, new Set(symbols)) : totals;
   return {
+    from: formatSession(from),
     ...counts,
     differing: expected.length,
     written: batch.written(),
@@ -137,13 +144,14 @@ async function compareAgain(
   store: ObjectStore,
   database: Database,
   expected: readonly Expected[],
-  call: StoreCall,
+  { archive, signal }: TotalsCall,
 ): Promise<{ readonly extra: number; readonly contested: number }> {
   const counts = { extra: 0, contested: 0 };
   if (expected.length === 0) return counts;
-  const totals = await readTotals(database, [...new Set(expected.map(({ month }) => month))], call);
+  const months = [...new Set(expected.map(({ month }) => month))];
+  const totals = await readTotals(database, months, { archive, signal });
   // After the database: what a fetch wrote meanwhile was in bronze before.
-  const now = await listFiles(store, call);
+  const now = await listFiles(store, { signal });
   for (const { files, month, ...total } of expected) {
     const there = totalIn(totals, month, files.symbol);
     if (versionOf(files) !== versionOf(now.get(files.symbol))) counts.contested++;

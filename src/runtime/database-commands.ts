@@ -55,13 +55,14 @@ function addReconcile(db: Command, execute: Execute): void {
     .addHelpText(
       'after',
       `${example('batch-layer db reconcile', 'batch-layer db reconcile --lake s3://bucket/prefix --db postgresql://writer@host/market')}
-The database keeps the bars of three years and one month. ingest ohlcv and ingest flatfiles reconcile by themselves.
+The database keeps the bars of three years and one month, and those of older months that it had then. ingest ohlcv and
+ingest flatfiles reconcile by themselves, but for months that are archived.
 ${DATABASE_HELP}`,
     )
     .action((options, command) =>
       execute(command, (context) =>
         withDatabase(options.db, context, async (database) => {
-          const result = await reconcile(openStore(options.lake), database, context);
+          const result = await reconcile(openStore(options.lake), database, { ...context, archive: true });
           const { failed, symbols } = result;
           return {
             result,
@@ -115,9 +116,10 @@ export function describeReconciled(outcome: Reconciled): string[] {
   return [`the database could not be compared with the lake, the next run does it: ${outcome.failure}`];
 }
 
-function describeReconcile({ symbols, bars, differing, written, extra, contested, failed }: ReconcileResult): string {
+function describeReconcile(result: ReconcileResult): string {
+  const { from, symbols, bars, differing, written, extra, contested, failed } = result;
   return lines([
-    `database: ${count(bars, 'bar')} of ${count(symbols, 'symbol')} compared by month; ${count(differing)} symbol months differed, ${count(written, 'row')} written`,
+    `database: ${count(bars, 'bar')} of ${count(symbols, 'symbol')} since ${from} compared by month; ${count(differing)} symbol months differed, ${count(written, 'row')} written`,
     ...(extra > 0 ? [`${count(extra, 'row')} of the database that the lake has no bar of: left as they are`] : []),
     ...(contested > 0 ? [`${count(contested)} symbol months were changed by others meanwhile: run it again`] : []),
     ...failures(failed),

@@ -63,7 +63,7 @@ describe('a lake and a database', () => {
       await Promise.all(Array.from({ length: 4 }, () => bindLake(store, world.database)));
       expect(await boundOf(world)).toEqual([{ id: await idOf(store) }]);
     }
-  }, 30_000);
+  });
 
   test('the database of two lakes at once is that of one, and the other is refused', async () => {
     const world = await openTestDatabase();

@@ -31,7 +31,16 @@ import { openUntilFinished, versionsOf } from './open-database.ts';
 /** 2022-10 is the first month that is kept. */
 const NOW = Date.parse('2025-11-19T22:00:00Z');
 const EARLIER = monthOf(sessionFrom('2022-01-01'));
-const NOTHING = { symbols: 0, bars: 0, differing: 0, written: 0, extra: 0, contested: 0, failed: [] };
+const NOTHING = {
+  from: '2022-10-01',
+  symbols: 0,
+  bars: 0,
+  differing: 0,
+  written: 0,
+  extra: 0,
+  contested: 0,
+  failed: [],
+};
 
 const run = (world: Pick<LakeWorld, 'store' | 'database'>, options: Parameters<typeof reconcile>[2] = {}) =>
   reconcile(world.store, world.database, { now: () => NOW, onProgress: () => undefined, ...options });
@@ -90,7 +99,7 @@ describe('an empty database', () => {
       const result = await run(world, { now: () => Date.parse(now) });
       const bars = countBars(expected);
       const differing = new Set(keysIn(expected).map((key) => key.slice(0, -'-01'.length))).size;
-      expect(result).toEqual({ ...NOTHING, symbols: 2, bars, differing, written: bars });
+      expect(result).toEqual({ ...NOTHING, from: first, symbols: 2, bars, differing, written: bars });
       expect(await storedBars(world)).toEqual(expected);
       expect(Object.values(expected).map((rows) => rows[0]![0])).toEqual([first, first]);
     },
@@ -556,7 +565,14 @@ describe('months before the window', () => {
     await world.query(`DELETE FROM raw_ohlcv_archive WHERE date = '2022-08-31'`);
     const archive = await versionsOf(world, 'raw_ohlcv_archive');
     await world.query(`UPDATE raw_ohlcv SET close = 77 WHERE date IN ('2022-07-29', '2025-10-31')`);
-    expect(await run(world)).toEqual({ ...NOTHING, symbols: 1, bars: 4, differing: 2, written: 2 });
+    expect(await run(world)).toEqual({
+      ...NOTHING,
+      from: '2022-07-01',
+      symbols: 1,
+      bars: 4,
+      differing: 2,
+      written: 2,
+    });
     expect(await versionsOf(world, 'raw_ohlcv_archive')).toEqual(archive);
     const isArchived = (date: string) => date.startsWith('2022-08') || date.startsWith('2022-11');
     expect(await storedBars(world)).toEqual(barsWhere(await lakeBars(world.store), (date) => !isArchived(date)));
@@ -586,6 +602,90 @@ describe('months before the window', () => {
     expect(await storedBars(world)).toEqual(barsSince(lake, '2022-09-01'));
     expect(await storedBars(world, 'raw_ohlcv_archive')).toEqual(barsWhere(lake, (date) => date === '2022-08-31'));
     expect(await run(world)).toMatchObject({ differing: 0, written: 0, contested: 0 });
+  });
+});
+
+describe('months that are archived, with the archive', () => {
+  const ARCHIVED = ['2021-01-04', '2021-01-05', '2021-02-01', '2022-08-30', '2022-08-31'];
+  const KEPT = ['2022-10-03', '2022-11-30', '2025-10-31'];
+  const SYMBOLS = ['AAPL', 'AAPl', 'ZZZ'];
+
+  /** A lake and a database that have the same, also of months that are archived; the lake has more of others before the window. */
+  async function createArchivedWorld(): Promise<LakeWorld> {
+    const world = await createLakeWorld();
+    const days = [...ARCHIVED, ...KEPT, '2021-03-01'];
+    for (const [s, symbol] of SYMBOLS.entries()) {
+      await putData(world.store, symbol, barsAt(Object.fromEntries(days.map((day, d) => [day, 100 * s + d + 1]))));
+      const bars = barsAt(Object.fromEntries([...ARCHIVED, ...KEPT].map((day, d) => [day, 100 * s + d + 1])));
+      const keepFrom = monthOf(sessionFrom('2021-01-01'));
+      await upsertBars(world.database, { symbols: Array(bars.session.length).fill(symbol), bars }, { keepFrom });
+    }
+    for (const month of ['2021-01-01', '2021-02-01', '2022-08-01', '2022-11-01']) {
+      await world.query('SELECT archive_ohlcv_month($1, $2)', [month, '2022-12-01']);
+    }
+    return world;
+  }
+  const isArchived = (date: string) => ARCHIVED.includes(date) || date === '2022-11-30';
+
+  async function expectAllSame(world: LakeWorld): Promise<void> {
+    const lake = barsWhere(await lakeBars(world.store), (date) => date !== '2021-03-01');
+    expect(await storedBars(world, 'raw_ohlcv_archive')).toEqual(barsWhere(lake, isArchived));
+    expect(await storedBars(world)).toEqual(barsWhere(lake, (date) => !isArchived(date)));
+  }
+
+  const SAME = { ...NOTHING, from: '2021-01-01', symbols: 3, bars: 3 * (ARCHIVED.length + KEPT.length) };
+
+  test('are compared, and where nothing differs no row is touched', async () => {
+    const world = await createArchivedWorld();
+    const before = [await versionsOf(world, 'raw_ohlcv'), await versionsOf(world, 'raw_ohlcv_archive')];
+    expect(await run(world, { archive: true })).toEqual(SAME);
+    expect([await versionsOf(world, 'raw_ohlcv'), await versionsOf(world, 'raw_ohlcv_archive')]).toEqual(before);
+    await expectAllSame(world);
+  });
+
+  test('get a correction that came while there was no database, and only its row is written', async () => {
+    const world = await createArchivedWorld();
+    await writeDaily(world.store, 'AAPl', barsAt({ '2021-01-05': 55 }));
+    const before = await versionsByKey(world, 'raw_ohlcv_archive');
+    expect(await run(world)).toMatchObject({ differing: 0, written: 0 });
+    expect(await run(world, { archive: true })).toEqual({ ...SAME, differing: 1, written: 1 });
+    await expectAllSame(world);
+    const after = await versionsByKey(world, 'raw_ohlcv_archive');
+    expect(Object.keys(after).filter((key) => after[key] !== before[key])).toEqual(['AAPl 2021-01-05']);
+    expect(await run(world, { archive: true })).toEqual(SAME);
+  });
+
+  test('get back what is gone or was changed in whichever of the two tables; what bronze has not is counted', async () => {
+    const world = await createArchivedWorld();
+    await world.query(`DELETE FROM raw_ohlcv_archive WHERE date = '2021-02-01' OR symbol = 'ZZZ'`);
+    await world.query(`UPDATE raw_ohlcv_archive SET volume = volume + 1 WHERE date = '2022-08-31'`);
+    await world.query(`UPDATE raw_ohlcv SET volume = volume + 1 WHERE date = '2022-10-03'`);
+    await world.query(`INSERT INTO raw_ohlcv_archive SELECT 'GONE', date, open, high, low, close, volume FROM raw_ohlcv_archive
+      WHERE symbol = 'AAPL' AND date < '2021-01-31'`);
+    expect(await run(world, { archive: true })).toEqual({ ...SAME, differing: 11, written: 13, extra: 2 });
+    await world.query(`DELETE FROM raw_ohlcv_archive WHERE symbol = 'GONE'`);
+    await expectAllSame(world);
+    expect(await run(world, { archive: true })).toEqual(SAME);
+  });
+
+  test('are found also when they are archived while it compares', async () => {
+    const world = await createArchivedWorld();
+    await world.query(`UPDATE raw_ohlcv SET close = 77 WHERE date = '2022-10-03'`);
+    let isMoved = false;
+    const archiving: ObjectStore = {
+      ...world.store,
+      async get(key, call) {
+        if (!isMoved && key.startsWith('bronze/')) {
+          isMoved = true;
+          await world.query(`SELECT archive_ohlcv_month('2022-10-01', '2022-12-01')`);
+        }
+        return world.store.get(key, call);
+      },
+    };
+    expect(await run({ ...world, store: archiving }, { archive: true })).toEqual({ ...SAME, differing: 3, written: 3 });
+    expect(await run(world, { archive: true })).toEqual(SAME);
+    const october = barsWhere(await lakeBars(world.store), (date) => date === '2022-10-03');
+    expect(barsWhere(await storedBars(world, 'raw_ohlcv_archive'), (date) => date === '2022-10-03')).toEqual(october);
   });
 });
 
@@ -661,9 +761,9 @@ test.each([
 });
 
 /** Which version of each row there is, by symbol and date. */
-async function versionsByKey({ query }: LakeWorld): Promise<Readonly<Record<string, string>>> {
+async function versionsByKey({ query }: LakeWorld, table = 'raw_ohlcv'): Promise<Readonly<Record<string, string>>> {
   const rows = await query<{ key: string; version: string }>(
-    `SELECT symbol || ' ' || date AS key, format('%s %s', ctid, xmin) AS version FROM raw_ohlcv`,
+    `SELECT symbol || ' ' || date AS key, format('%s %s', ctid, xmin) AS version FROM ${table}`,
   );
   return Object.fromEntries(rows.map(({ key, version }) => [key, version]));
 }

@@ -6,7 +6,6 @@ const FIRST_SEED = Number(process.env.FUZZ_SEED ?? 1);
 const MAX_CASE_MS = 5000;
 
 /** For tests of {@link RUNS} cases. */
-export const TIMEOUT_MS = 60_000 + RUNS * 20;
 
 /** How often each outcome was. */
 export type Outcomes = Readonly<Record<string, number>>;

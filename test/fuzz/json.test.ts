@@ -21,7 +21,7 @@ import { type Checkpoint, encodeCheckpoint, readCheckpoint } from '../../src/res
 import { syntheticMarket } from '../../src/runtime/synthetic-market.ts';
 import { formatSession } from '../../src/session.ts';
 import { forge } from '../support/forge-parquet.ts';
-import { fuzz, RUNS, TIMEOUT_MS } from './fuzz.ts';
+import { fuzz, RUNS } from './fuzz.ts';
 import { mutateBytes } from './mutate-bytes.ts';
 import { mutateJson } from './mutate-json.ts';
 import { mutateParquet } from './mutate-parquet.ts';
@@ -82,7 +82,7 @@ describe('checkpoints', () => {
   };
   const text = new TextDecoder().decode(encodeCheckpoint(checkpoint));
 
-  test('are what was written, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
+  test('are what was written, or CorruptObject', async () => {
     const store = memoryStore();
     const key = checkpointKey(5);
     const outcomes = await fuzz('checkpoints', async (random) => {
@@ -114,7 +114,7 @@ describe('data.parquet', () => {
     return { store, body: (await store.get(key)).body };
   }
 
-  test('lists of applied daily files are what is written, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
+  test('lists of applied daily files are what is written, or CorruptObject', async () => {
     const { store, body } = await written();
     const outcomes = await fuzz('applied', async (random) => {
       // The list is text of a footer, sealed: what is no UTF-8 cannot get there by forging.
@@ -138,7 +138,7 @@ describe('data.parquet', () => {
     if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(3);
   });
 
-  test('lists of changes are what is written, or CorruptObject', { timeout: TIMEOUT_MS }, async () => {
+  test('lists of changes are what is written, or CorruptObject', async () => {
     const { store, body } = await written();
     const changes = Array.from({ length: 64 }, (_, i) => {
       return [(i * 7919).toString(16).padStart(16, '0'), 2000 + i, formatSession(20_000 + (i % 5))];
@@ -185,7 +185,7 @@ describe('data.parquet', () => {
   });
 });
 
-test('manifests are what was written, or empty and said to be damaged', { timeout: TIMEOUT_MS }, async () => {
+test('manifests are what was written, or empty and said to be damaged', async () => {
   const store = memoryStore();
   const manifests = await Promise.all(
     [0, 1].map(async (changed) => {
@@ -215,7 +215,7 @@ test('manifests are what was written, or empty and said to be damaged', { timeou
   if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(2);
 });
 
-test('recent bars are what was written, or none and said to be damaged', { timeout: TIMEOUT_MS }, async () => {
+test('recent bars are what was written, or none and said to be damaged', async () => {
   const store = memoryStore();
   const market = [...syntheticMarket({ symbols: 9, bars: 400, longest: 90, lastDate: '2026-11-20' })];
   const versions = await Promise.all(
@@ -282,9 +282,7 @@ describe('keys', () => {
     return key.slice(0, at) + random.pick([...PARTS, ...keys]) + key.slice(to);
   }
 
-  test('name a bar, a file of bars or a month only in their one spelling, and nothing else', {
-    timeout: TIMEOUT_MS,
-  }, async () => {
+  test('name a bar, a file of bars or a month only in their one spelling, and nothing else', async () => {
     const outcomes = await fuzz('keys', (random) => {
       const key = mutateKey(random);
       const bronze = parseBronzeKey(key);

@@ -11,7 +11,7 @@ import { decodeTable, decodeViews } from '../../src/lake/parquet-decode.ts';
 import { readBars } from '../../src/lake/read-bars.ts';
 import { SILVER_SCHEMA } from '../../src/lake/silver.ts';
 import { MAX_WASM_BYTES, wasmBytes } from '../../src/lake/wasm.ts';
-import { fuzz, RUNS, TIMEOUT_MS } from './fuzz.ts';
+import { fuzz, RUNS } from './fuzz.ts';
 import { mutateParquet } from './mutate-parquet.ts';
 import type { Random } from './random.ts';
 import { validFiles } from './valid-files.ts';
@@ -121,7 +121,7 @@ describe('damaged Parquet files give CorruptObject or the rows that were written
     ['decoded whole', readWhole],
     ['as views', readViews],
     ['as streams, of all columns and some', readStream],
-  ])('%s', { timeout: TIMEOUT_MS }, async (name, read) => {
+  ])('%s', async (name, read) => {
     const outcomes = await fuzz(`parquet ${name}`, (random) => checkDamaged(read, random));
     // Both outcomes in all six codecs: what never happens proves nothing.
     if (RUNS >= 1000) expect(Object.keys(outcomes)).toHaveLength(12);
@@ -143,7 +143,7 @@ describe('fuzzing finds a planted bug:', () => {
     ['digests ignored, as streams', readStream, 'isDigestIgnored'],
     ['digests of files ignored, decoded whole', readWhole, 'isFileDigestIgnored'],
     ['digests of files ignored, as views', readViews, 'isFileDigestIgnored'],
-  ] as const)('%s', { timeout: TIMEOUT_MS }, async (name, read, bug) => {
+  ] as const)('%s', async (name, read, bug) => {
     planted[bug] = true;
     try {
       await expect(fuzz(`planted, ${name}`, (random) => checkDamaged(read, random))).rejects.toThrow(/other rows/);

@@ -18,51 +18,42 @@ vi.mock(import('../../src/lake/parquet-encode.ts'), async (original) =>
 );
 
 let total = 0;
-const TIMEOUT_MS = IS_SOAK ? 6 * 3_600_000 : 120_000;
 
 afterAll(() => console.info(`${total} crash points`));
 
 describe.each(CRASH_JOBS)('$name', (job) => {
-  test(
-    'a crash, a failure or a lost answer at any request is made good by the next run',
-    async () => {
-      const tested = await openCase(job);
-      let points = 0;
-      await withoutStacks(async () => {
-        for (const point of allPoints(tested.operations)) {
-          expect([point, await crashAt(tested, [point])]).toEqual([point, undefined]);
-          points++;
-        }
-      });
-      total += points;
-      expect(points).toBe(tested.operations * CRASH_MODES.length);
-      expect(points).toBeGreaterThan(20);
-    },
-    TIMEOUT_MS,
-  );
+  test('a crash, a failure or a lost answer at any request is made good by the next run', async () => {
+    const tested = await openCase(job);
+    let points = 0;
+    await withoutStacks(async () => {
+      for (const point of allPoints(tested.operations)) {
+        expect([point, await crashAt(tested, [point])]).toEqual([point, undefined]);
+        points++;
+      }
+    });
+    total += points;
+    expect(points).toBe(tested.operations * CRASH_MODES.length);
+    expect(points).toBeGreaterThan(20);
+  });
 
   if (!IS_SOAK) return;
-  test(
-    'also two of them, one after the other',
-    async () => {
-      const tested = await openCase(job);
-      const started = performance.now();
-      let points = 0;
-      await withoutStacks(async () => {
-        for (const first of allPoints(tested.operations)) {
-          for (const second of allPoints(tested.operations)) {
-            const found = await crashAt(tested, [first, second]);
-            if (found === 'none') continue;
-            if (found !== undefined) expect([first, second, found]).toEqual([first, second, undefined]);
-            points++;
-          }
+  test('also two of them, one after the other', async () => {
+    const tested = await openCase(job);
+    const started = performance.now();
+    let points = 0;
+    await withoutStacks(async () => {
+      for (const first of allPoints(tested.operations)) {
+        for (const second of allPoints(tested.operations)) {
+          const found = await crashAt(tested, [first, second]);
+          if (found === 'none') continue;
+          if (found !== undefined) expect([first, second, found]).toEqual([first, second, undefined]);
+          points++;
         }
-      });
-      total += points;
-      console.info(`${job.name}: ${points} pairs of crash points, ${seconds(started)} s`);
-    },
-    TIMEOUT_MS,
-  );
+      }
+    });
+    total += points;
+    console.info(`${job.name}: ${points} pairs of crash points, ${seconds(started)} s`);
+  });
 });
 
 test('the crash points find a manifest that is written before the data, and believed', async () => {

@@ -73,9 +73,7 @@ describe('changes of a history', () => {
     { minLength: 2, maxLength: 24 },
   );
 
-  test('of any earlier version: before the session from which it changed all bars are the same, and what is appended to begins it', {
-    timeout: 60_000,
-  }, async () => {
+  test('of any earlier version: before the session from which it changed all bars are the same, and what is appended to begins it', async () => {
     const seen = { appended: 0, changed: 0, unknown: 0 };
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {

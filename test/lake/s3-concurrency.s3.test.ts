@@ -44,7 +44,7 @@ test('16 writers commit 100 times each to one object by compare-and-swap, and no
   }
   expect(versions.size).toBe(WRITERS * COMMITS);
   expect(conflicts).toBeGreaterThan(0);
-}, 240_000);
+});
 
 function decode(body: Uint8Array): string[] {
   return JSON.parse(new TextDecoder().decode(body));

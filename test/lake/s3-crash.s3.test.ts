@@ -65,4 +65,4 @@ test('SIGKILL of the server in the middle of a consolidation, again and again: n
   expect(Object.keys(found)).toEqual(Object.keys(expected));
   for (const [symbol, bars] of Object.entries(expected)) expect(rowsOf(found[symbol]!)).toEqual(rowsOf(bars));
   expect(await keysOf(store, 'bronze/')).toEqual(await keysOf(whole, 'bronze/'));
-}, 240_000);
+});

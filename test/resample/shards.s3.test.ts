@@ -32,7 +32,7 @@ describe('shards resampled by processes at the same time, on a lake in S3', () =
     expect(shards.size).toBe(SYMBOLS);
     for (const places of shards.values()) expect(places.size).toBe(1);
     expect(new Set([...shards.values()].flatMap((places) => [...places])).size).toBe(3);
-  }, 120_000);
+  });
 
   test('are made good by the next run of the one shard that kill -9 ended at its first month file', async () => {
     const { store, endpoint, resample, expectWhole } = await twoLakes();
@@ -56,7 +56,7 @@ describe('shards resampled by processes at the same time, on a lake in S3', () =
     await result(resample(['--shard', '1/3']));
     expect(await filesOf()).toBeGreaterThan(before);
     await expectWhole();
-  }, 120_000);
+  });
 
   test('divide silver anew with --force-full, all of them at once', async () => {
     const { store, resample, expectWhole } = await twoLakes();
@@ -65,7 +65,7 @@ describe('shards resampled by processes at the same time, on a lake in S3', () =
     await expectWhole();
     const keys = [...(await keysOf(store, 'silver/')), ...(await keysOf(store, 'processing_metadata/silver_'))];
     expect(keys.filter((key) => !/\.s00[012]of003\.(parquet|json)$/.test(key))).toEqual([]);
-  }, 120_000);
+  });
 });
 
 /** A lake to resample in shards, and one with the same bars that one process resamples. */

@@ -285,7 +285,7 @@ describe('batch-layer', () => {
     expect(damaged.stdout).toContain('read_parquet');
     expect(damaged.stdout).toContain('CorruptObject');
     expect(damaged.code).toBe(3);
-  }, 240_000);
+  });
 });
 
 describe('as a process', () => {

@@ -40,7 +40,7 @@ test('kill -9 anywhere in the main job, and run again: the lake is what it would
   const [found, expected] = [await readBronze(killed), await readBronze(whole)];
   expect(Object.keys(found)).toEqual(Object.keys(expected));
   for (const symbol of Object.keys(expected)) expect(rowsOf(found[symbol]!)).toEqual(rowsOf(expected[symbol]!));
-}, 480_000);
+});
 
 async function runAndKill(args: readonly string[], afterMs: number): Promise<number | null> {
   // The test runner has a MODE of its own, and MODE is one of consolidate's variables.

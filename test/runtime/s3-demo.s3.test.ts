@@ -52,7 +52,7 @@ describe('batch-layer on a lake in S3', () => {
     );
     expect(await again('vacuum')).toMatchObject({ applied: false, symbols: 102, files: 0 });
     expect(await silverDigests(store)).toEqual(await silverDigests(files));
-  }, 240_000);
+  });
 
   test('vacuum deletes there what it has planned, and records it', async () => {
     const folder = await temporaryFolder();
@@ -69,7 +69,7 @@ describe('batch-layer on a lake in S3', () => {
     expect(await vacuum('--apply')).toMatchObject({ ...plan, applied: true, deleted: daily.length });
     expect(await vacuum('--apply')).toMatchObject({ files: 0, deleted: 0 });
     expect((await keysOf(store, 'bronze/')).every((key) => key.endsWith('/data.parquet'))).toBe(true);
-  }, 120_000);
+  });
 
   test('kill -9 in the middle of consolidate, and run again: nothing is lost', async () => {
     const { store, lake, whole } = await landed();
@@ -89,7 +89,7 @@ describe('batch-layer on a lake in S3', () => {
     expect(kills).toBeGreaterThan(3);
     await expectSameBars(store, whole);
     expect(await keysOf(store, 'bronze/')).toEqual(await keysOf(whole, 'bronze/'));
-  }, 120_000);
+  });
 
   test('SIGTERM in the middle of consolidate ends it clean, with exit code 143', async () => {
     const { store, lake, whole, endpoint } = await landed();
@@ -106,7 +106,7 @@ describe('batch-layer on a lake in S3', () => {
     expect(performance.now() - started).toBeLessThan(5000);
     expect((await ended(start(['consolidate', '--lake', lake]))).code).toBe(0);
     await expectSameBars(store, whole);
-  }, 120_000);
+  });
 });
 
 async function writeMarket(folder: string): Promise<string> {
