@@ -12,6 +12,6 @@ export type { DatabaseLogin } from './database-url.ts';
 export { databaseWatermarks } from './database-watermarks.ts';
 export { metadataSink } from './metadata-sink.ts';
 export { type MigrateOptions, migrateDatabase } from './migrate.ts';
-export type { FailedFile } from './mirror-month.ts';
+export type { FailedFile } from './mirror-months.ts';
 export { type MirroredInterval, type MirrorOptions, type MirrorResult, mirrorSilver } from './mirror-silver.ts';
 export { type ReconcileOptions, type ReconcileResult, reconcile } from './reconcile.ts';

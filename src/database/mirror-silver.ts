@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { BatchLayerError, hasCode } from '../errors.ts';
-import { silverKey, silverPrefix } from '../lake/keys.ts';
+import { silverPrefix } from '../lake/keys.ts';
 import { mapAll } from '../lake/map-all.ts';
 import type { ObjectStore, StoreCall } from '../lake/store.ts';
 import { type StoreMetrics, withMetrics } from '../lake/with-metrics.ts';
@@ -8,8 +8,8 @@ import type { OnProgress } from '../progress.ts';
 import { checkIntervals, INTERVALS } from '../resample/kernel.ts';
 import { bindLake } from './bind-lake.ts';
 import type { Database } from './connection.ts';
-import { type FailedFile, type MirroredMonth, mirrorMonth } from './mirror-month.ts';
-import { type MonthPlan, planMonths } from './plan-mirror.ts';
+import { type FailedFile, type MirroredMonths, mirrorMonths } from './mirror-months.ts';
+import { batchMonths, type MonthPlan, planMonths } from './plan-mirror.ts';
 import { readRecordedFiles, silverTable } from './silver-files.ts';
 import { divisionOf, type ReadSilverState, silverStateReader } from './silver-state.ts';
 
@@ -22,7 +22,7 @@ export interface MirrorOptions {
 }
 
 /** What became of one interval's table. */
-export interface MirroredInterval extends Omit<MirroredMonth, 'failed'> {
+export interface MirroredInterval extends Omit<MirroredMonths, 'failed'> {
   readonly interval: number;
 }
 
@@ -37,14 +37,14 @@ export interface MirrorResult {
 }
 
 /** Transactions at the same time. */
-const CONCURRENT_MONTHS = 3;
+const CONCURRENT_BATCHES = 3;
 
 /**
  * Makes the tables `silver_{n}d` have the groups that the month files of silver have: all of them, and no others.
  *
- * What silver is, its checkpoints say; which month files the tables have, the table `silver_files`. What differs is brought,
- * month by month, each in a transaction: a reader sees a month's groups whole, old or new. Rows that are there already are not
- * touched. Run again, also after a crash, it does what is left; of runs at the same time one waits for the other's month,
+ * What silver is, its checkpoints say; which month files the tables have, the table `silver_files`. What differs is brought
+ * in transactions of whole months: a reader sees a month's groups whole, old or new. Rows that are there already are not
+ * touched. Run again, also after a crash, it does what is left; of runs at the same time one waits for the other's months,
  * and none puts back what another has brought. A database is to mirror one lake.
  *
  * @throws BatchLayerError `BadInput` for intervals that are none; the signal's reason. What fails otherwise is told
@@ -58,36 +58,36 @@ export async function mirrorSilver(
 ): Promise<MirrorResult> {
   checkIntervals(intervals);
   const store = withMetrics(lake);
-  const parts = new Map(intervals.map((interval): [number, Partial<MirroredMonth>[]] => [interval, []]));
-  /** One that is damaged does not stop the others. */
-  const collect = async (interval: number, key: string, work: () => Promise<Partial<MirroredMonth>>): Promise<void> => {
-    const part = await work().catch((error: unknown) => {
+  const parts = new Map(intervals.map((interval): [number, Partial<MirroredMonths>[]] => [interval, []]));
+  /** An interval whose checkpoints are damaged does not stop the others. */
+  const collect = async (interval: number, work: () => Promise<readonly Partial<MirroredMonths>[]>): Promise<void> => {
+    const made = await work().catch((error: unknown) => {
       if (!hasCode(error, 'CorruptObject')) throw error;
-      return { failed: [{ key, message: error.message }] };
+      return [{ failed: [{ key: silverPrefix(interval), message: error.message }] }];
     });
-    parts.get(interval)!.push(part);
+    parts.get(interval)!.push(...made);
   };
   let failure: string | undefined;
   try {
     await bindLake(store, database, { signal });
-    const tasks: MonthTask[] = [];
+    const batches: MonthBatch[] = [];
     for (const interval of intervals) {
-      await collect(interval, silverPrefix(interval), async () => {
+      await collect(interval, async () => {
         const planned = await planTable(store, database, interval, { signal });
-        tasks.push(...planned.tasks);
-        return planned.rest;
+        batches.push(...planned.batches);
+        return [planned.rest];
       });
     }
+    const total = batches.reduce((sum, { months }) => sum + months.length, 0);
     let done = 0;
-    const mirror = async ({ interval, month, readState }: MonthTask): Promise<void> => {
-      await collect(interval, silverKey(interval, month), () =>
-        database.transaction((client) => mirrorMonth(store, client, { interval, month, readState, signal }), {
-          signal,
-        }),
+    const mirror = async (batch: MonthBatch): Promise<void> => {
+      await collect(batch.interval, () =>
+        database.transaction((client) => mirrorMonths(store, client, { ...batch, signal }), { signal }),
       );
-      onProgress?.({ step: 'mirror', done: ++done, total: tasks.length });
+      done += batch.months.length;
+      onProgress?.({ step: 'mirror', done, total });
     };
-    await mapAll(tasks, mirror, { concurrency: CONCURRENT_MONTHS, signal });
+    await mapAll(batches, mirror, { concurrency: CONCURRENT_BATCHES, signal });
   } catch (error) {
     signal?.throwIfAborted();
     if (!(error instanceof BatchLayerError)) throw error;
@@ -102,9 +102,9 @@ export async function mirrorSilver(
   };
 }
 
-interface MonthTask {
+interface MonthBatch {
   readonly interval: number;
-  readonly month: number;
+  readonly months: readonly number[];
   readonly readState: ReadSilverState;
 }
 
@@ -114,17 +114,19 @@ async function planTable(
   database: Database,
   interval: number,
   { signal }: StoreCall,
-): Promise<{ readonly tasks: readonly MonthTask[]; readonly rest: Partial<MirroredMonth> }> {
+): Promise<{ readonly batches: readonly MonthBatch[]; readonly rest: Partial<MirroredMonths> }> {
   const readState = silverStateReader(store, interval);
   const state = await readState({ signal });
-  if (state.size === 0) return { tasks: [], rest: {} };
+  if (state.size === 0) return { batches: [], rest: {} };
   const recorded = await database.transaction((client) => openTable(client, interval), { signal });
-  const plans = [...planMonths(divisionOf(interval, state), recorded)];
+  const division = divisionOf(interval, state);
+  const plans = [...planMonths(division, recorded)];
   const [idle, busy] = [plans.filter(isIdle), plans.filter((plan) => !isIdle(plan))];
-  // The latest first: they are asked for most.
-  const months = busy.map(([month]) => month).sort((a, b) => b - a);
   return {
-    tasks: months.map((month) => ({ interval, month, readState })),
+    batches: batchMonths(
+      division,
+      busy.map(([month]) => month),
+    ).map((months) => ({ interval, months, readState })),
     rest: {
       filesUnchanged: idle.reduce((sum, [, { unchanged }]) => sum + unchanged, 0),
       filesPending: idle.reduce((sum, [, { waiting }]) => sum + waiting.length, 0),
@@ -143,7 +145,7 @@ async function openTable(client: ClientBase, interval: number): ReturnType<typeo
   return recorded;
 }
 
-function sumMonths(parts: readonly Partial<MirroredMonth>[]): MirroredMonth {
+function sumMonths(parts: readonly Partial<MirroredMonths>[]): MirroredMonths {
   const sum = (name: CountName) => parts.reduce((total, part) => total + (part[name] ?? 0), 0);
   return {
     filesWritten: sum('filesWritten'),
@@ -157,4 +159,4 @@ function sumMonths(parts: readonly Partial<MirroredMonth>[]): MirroredMonth {
   };
 }
 
-type CountName = Exclude<keyof MirroredMonth, 'failed'>;
+type CountName = Exclude<keyof MirroredMonths, 'failed'>;

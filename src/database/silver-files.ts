@@ -15,9 +15,6 @@ interface RecordedRow {
   readonly digest: string;
 }
 
-const SELECT = `SELECT month - date '1970-01-01' AS first, shard_index AS index, shard_count AS count, digest
-  FROM silver_files WHERE interval_sessions = $1`;
-
 /** The table of an interval. */
 export function silverTable(interval: number): string {
   return `silver_${interval}d`;
@@ -28,64 +25,66 @@ export function monthDate(month: number): string {
   return formatSession(firstDayOf(month));
 }
 
-/** Holds off everybody else who mirrors a month, until the transaction ends. */
-export async function lockMonth(client: ClientBase, interval: number, month: number): Promise<void> {
-  await client.query('SELECT pg_advisory_xact_lock($1, $2)', [LOCK, interval * MONTHS + month]);
+/** Holds off everybody else who mirrors these months, until the transaction ends; waits for them one after the other. */
+export async function lockMonths(client: ClientBase, interval: number, months: readonly number[]): Promise<void> {
+  const locks = months.map((month) => interval * MONTHS + month);
+  await client.query('SELECT pg_advisory_xact_lock($1, lock) FROM unnest($2::integer[]) AS lock', [LOCK, locks]);
 }
 
-/** The files that an interval's table has the rows of, by month. */
+/** The files that an interval's table has the rows of, by month; those of all months where none are named. */
 export async function readRecordedFiles(
   client: ClientBase,
   interval: number,
+  months?: readonly number[],
 ): Promise<ReadonlyMap<number, readonly SilverFile[]>> {
-  const { rows } = await client.query<RecordedRow>(SELECT, [interval]);
+  const { rows } = await client.query<RecordedRow>(
+    `SELECT month - date '1970-01-01' AS first, shard_index AS index, shard_count AS count, digest
+     FROM silver_files WHERE interval_sessions = $1 AND ($2::date[] IS NULL OR month = ANY($2))`,
+    [interval, months?.map(monthDate)],
+  );
   const files = new Map<number, SilverFile[]>();
-  for (const row of rows) {
-    const month = monthOf(row.first);
-    files.set(month, [...(files.get(month) ?? []), toFile(row)]);
+  for (const { first, index, count, digest } of rows) {
+    const month = monthOf(first);
+    files.set(month, [...(files.get(month) ?? []), { shard: { index, count }, digest }]);
   }
   return files;
 }
 
-/** The files that a month of an interval's table has the rows of. */
-export async function readRecordedMonth(
-  client: ClientBase,
-  interval: number,
-  month: number,
-): Promise<readonly SilverFile[]> {
-  const { rows } = await client.query<RecordedRow>(`${SELECT} AND month = $2`, [interval, monthDate(month)]);
-  return rows.map(toFile);
+/** What a month's files are now: no more those of `drop`, and those of `write`. */
+interface ChangedMonth {
+  readonly month: number;
+  readonly drop: readonly SilverFile['shard'][];
+  readonly write: readonly SilverFile[];
 }
 
-function toFile({ index, count, digest }: RecordedRow): SilverFile {
-  return { shard: { index, count }, digest };
-}
-
-/** Records that a month has other files now: without those of `drop`, and with those of `write`. */
+/** Records that months have other files now. */
 export async function recordFiles(
   client: ClientBase,
   interval: number,
-  month: number,
-  { drop, write }: { readonly drop: readonly SilverFile['shard'][]; readonly write: readonly SilverFile[] },
+  months: readonly ChangedMonth[],
 ): Promise<void> {
-  const of = [interval, monthDate(month)];
+  const drop = months.flatMap(({ month, drop: shards }) => shards.map((shard) => ({ month, shard })));
+  const write = months.flatMap(({ month, write: files }) => files.map((file) => ({ month, ...file })));
   if (drop.length > 0) {
     await client.query(
-      `DELETE FROM silver_files WHERE interval_sessions = $1 AND month = $2
-       AND (shard_index, shard_count) IN (SELECT * FROM unnest($3::integer[], $4::integer[]))`,
-      [...of, drop.map(({ index }) => index), drop.map(({ count }) => count)],
+      `DELETE FROM silver_files WHERE interval_sessions = $1
+       AND (month, shard_index, shard_count) IN (SELECT * FROM unnest($2::date[], $3::integer[], $4::integer[]))`,
+      [interval, ...keysOf(drop)],
     );
   }
   if (write.length === 0) return;
   await client.query(
     `INSERT INTO silver_files (interval_sessions, month, shard_index, shard_count, digest)
-     SELECT $1, $2, * FROM unnest($3::integer[], $4::integer[], $5::text[])
+     SELECT $1, * FROM unnest($2::date[], $3::integer[], $4::integer[], $5::text[])
      ON CONFLICT (interval_sessions, month, shard_index, shard_count) DO UPDATE SET digest = excluded.digest`,
-    [
-      ...of,
-      write.map(({ shard }) => shard.index),
-      write.map(({ shard }) => shard.count),
-      write.map(({ digest }) => digest),
-    ],
+    [interval, ...keysOf(write), write.map(({ digest }) => digest)],
   );
+}
+
+function keysOf(files: readonly { readonly month: number; readonly shard: SilverFile['shard'] }[]): readonly unknown[] {
+  return [
+    files.map(({ month }) => monthDate(month)),
+    files.map(({ shard }) => shard.index),
+    files.map(({ shard }) => shard.count),
+  ];
 }

@@ -39,7 +39,8 @@ import {
 test('all six tables have the rows of the month files, as DuckDB reads them; run again, nothing is touched', async () => {
   const folder = await temporaryFolder();
   const csv = join(folder, 'bars.csv');
-  const market = { symbols: 20, bars: 6_000, longest: 700, lastDate: '2026-03-13' };
+  // More months than one transaction takes.
+  const market = { symbols: 20, bars: 12_000, longest: 2_000, lastDate: '2026-03-13' };
   await writeFile(csv, [...toCsv(syntheticMarket(market))].join(''));
   const store = openStore(`file:${folder}/lake`);
   await ingestCsv(store, [csv], { consolidated: true });
@@ -62,7 +63,7 @@ test('all six tables have the rows of the month files, as DuckDB reads them; run
     expect(found).toEqual(duckdb);
   }
   const files = totalOf(result).filesWritten;
-  expect(steps).toHaveLength(files);
+  expect(steps.length).toBeGreaterThan(ALL_INTERVALS.length);
   expect(steps.at(-1)).toEqual({ step: 'mirror', done: files, total: files });
   const before = await versionsOfAll(world, ALL_INTERVALS);
   expect(totalOf(await mirrorSilver(store, world.database))).toEqual({ ...NOTHING, filesUnchanged: files });

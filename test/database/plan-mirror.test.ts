@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { planMonth } from '../../src/database/plan-mirror.ts';
-import { divisionOf, type ShardState } from '../../src/database/silver-state.ts';
+import { batchMonths, planMonth } from '../../src/database/plan-mirror.ts';
+import { type Division, divisionOf, type ShardState } from '../../src/database/silver-state.ts';
 import { checkpointKey } from '../../src/lake/keys.ts';
-import { parseMonth } from '../../src/session.ts';
+import { formatMonth, parseMonth } from '../../src/session.ts';
 
 const [JANUARY, FEBRUARY] = [parseMonth('202601'), parseMonth('202602')];
 
@@ -89,5 +89,45 @@ describe('a month', () => {
       isWhole: true,
     });
     expect(plan(shards, FEBRUARY, recorded)).toEqual({ ...NOTHING, drop: [shardOf('0/1')], isWhole: true });
+  });
+});
+
+describe('months are brought in transactions', () => {
+  const divisionWith = (rows: readonly number[]): Division => {
+    const files = rows.map((count, i) => [formatMonth(JANUARY + i), { rows: count, digest: 'a', etag: 'e' }] as const);
+    return { count: 1, shards: new Map([[0, Object.fromEntries(files)]]), isComplete: true };
+  };
+  const batchesOf = (rows: readonly number[]) =>
+    batchMonths(
+      divisionWith(rows),
+      rows.map((_, i) => JANUARY + i),
+    ).map((months) => months.map((month) => month - JANUARY));
+
+  test.each<readonly [string, readonly number[], readonly (readonly number[])[]]>([
+    ['of nothing', [], []],
+    ['of all of them where they are small', [1, 2, 3], [[0, 1, 2]]],
+    ['of 20,000 rows, the latest first', [12_000, 8_000, 1, 20_000, 500], [[4], [3], [1, 2], [0]]],
+    ['of one where it alone has more', [30_000, 40_000], [[1], [0]]],
+  ])('%s', (_, rows, expected) => {
+    expect(batchesOf(rows)).toEqual(expected);
+  });
+
+  test('of 60 months at most', () => {
+    expect(batchesOf(Array(130).fill(1)).map((months) => [months.length, months[0]])).toEqual([
+      [60, 70],
+      [60, 10],
+      [10, 0],
+    ]);
+  });
+
+  test('with the rows of all shards, and those that are no more among them', () => {
+    const files = { '202601': { rows: 10_001, digest: 'a', etag: 'e' } };
+    const shards = new Map([
+      [0, files],
+      [1, files],
+    ]);
+    const division = { count: 2, shards, isComplete: true };
+    expect(batchMonths(division, [FEBRUARY, JANUARY])).toEqual([[FEBRUARY], [JANUARY]]);
+    expect(batchMonths(undefined, [FEBRUARY, JANUARY])).toEqual([[JANUARY, FEBRUARY]]);
   });
 });

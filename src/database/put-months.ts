@@ -14,29 +14,34 @@ export interface RowCounts {
   readonly rowsDeleted: number;
 }
 
-export interface MonthRows extends StoreCall {
+interface NewRows extends StoreCall {
   readonly interval: number;
-  readonly month: number;
   readonly columns: Columns;
+}
+
+interface MonthRows extends NewRows {
+  readonly month: number;
   /** Whose rows these are, all of them. */
   readonly shards: readonly Shard[];
-  /** Nothing of the month is there. */
-  readonly isNew: boolean;
+}
+
+/** Adds rows of months that a table has none of. */
+export async function putNewRows(client: ClientBase, { interval, columns, signal }: NewRows): Promise<RowCounts> {
+  await stageRows(client, SILVER_SCHEMA, columns, { signal });
+  await client.query(upsertSql(stagedFor(interval)));
+  await client.query('DROP TABLE staged');
+  return { rowsWritten: columns.length, rowsUnchanged: 0, rowsDeleted: 0 };
 }
 
 /** Makes a month of a table have these rows; those that are there already are not touched. */
 export async function putMonth(
   client: ClientBase,
-  { interval, month, columns, shards, isNew, signal }: MonthRows,
+  { interval, month, columns, shards, signal }: MonthRows,
 ): Promise<RowCounts> {
   const days = [monthDate(month), monthDate(month + 1)];
   const where = 't.date >= $1 AND t.date < $2';
-  const rows: StagedRows = { table: silverTable(interval), schema: SILVER_SCHEMA, key: ['symbol', 'date'], where };
+  const rows: StagedRows = { ...stagedFor(interval), where };
   await stageRows(client, SILVER_SCHEMA, columns, { signal });
-  if (isNew) {
-    await client.query(upsertSql(rows));
-    return { rowsWritten: columns.length, rowsUnchanged: 0, rowsDeleted: 0 };
-  }
   const deleted = shards.some(({ count }) => count === 1)
     ? await client.query(deleteOthersSql(rows), days)
     : await client.query(deleteOthersSql({ ...rows, where: `${where} AND t.symbol = ANY($3)` }), [
@@ -44,8 +49,13 @@ export async function putMonth(
         await symbolsOf(client, rows.table, days, shards),
       ]);
   const { rowCount } = await client.query(upsertChangedSql(rows), days);
+  await client.query('DROP TABLE staged');
   const written = rowCount ?? 0;
   return { rowsWritten: written, rowsUnchanged: columns.length - written, rowsDeleted: deleted.rowCount ?? 0 };
+}
+
+function stagedFor(interval: number): StagedRows {
+  return { table: silverTable(interval), schema: SILVER_SCHEMA, key: ['symbol', 'date'] };
 }
 
 /** Symbols of shards, of those that have rows in a month. */
