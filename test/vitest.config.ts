@@ -2,6 +2,9 @@ import { defineConfig } from 'vitest/config';
 
 const s3Tests = 'test/**/*.s3.test.ts';
 const postgresTests = 'test/**/*.pg.test.ts';
+const bothTests = 'test/**/*.servers.test.ts';
+const s3Server = 'test/support/s3/global-setup.ts';
+const postgresServer = 'test/support/postgres/global-setup.ts';
 
 export default defineConfig({
   test: {
@@ -15,13 +18,14 @@ export default defineConfig({
     // Else the halves of the harness run one after the other where there are two cores.
     maxWorkers: 2,
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [s3Tests, postgresTests] } },
-      // The server of such a project starts only for a run that has a test of it.
-      { extends: true, test: { name: 's3', include: [s3Tests], globalSetup: 'test/support/s3/global-setup.ts' } },
       {
         extends: true,
-        test: { name: 'postgres', include: [postgresTests], globalSetup: 'test/support/postgres/global-setup.ts' },
+        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [s3Tests, postgresTests, bothTests] },
       },
+      // The servers of such a project start only for a run that has a test of it.
+      { extends: true, test: { name: 's3', include: [s3Tests], globalSetup: s3Server } },
+      { extends: true, test: { name: 'postgres', include: [postgresTests], globalSetup: postgresServer } },
+      { extends: true, test: { name: 'servers', include: [bothTests], globalSetup: [s3Server, postgresServer] } },
     ],
   },
 });
