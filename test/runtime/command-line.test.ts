@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { runCommandLine } from '../../src/runtime/command-line.ts';
 import { syntheticMarket, toCsv } from '../../src/runtime/synthetic-market.ts';
@@ -311,6 +312,18 @@ describe('as a process', () => {
     expect(code).toBe(0);
     expect(json()).toMatchObject({ landed: 8000 });
     expect(json().objectsUnchanged).toBeGreaterThan(0);
+  });
+
+  test.each(['20.20.2', '22.18.0'])('under Node.js %s says what it needs', async (version) => {
+    const pretend = `data:text/javascript,Object.defineProperty(process.versions,'node',{value:'${version}'})`;
+    const failed = promisify(execFile)(process.execPath, ['--import', pretend, CLI, 'demo']);
+    await expect(failed).rejects.toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: `batch-layer: needs Node.js 22.19 or later: this is ${version}\n`,
+    });
+    const { engines } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(engines).toEqual({ node: '>=22.19' });
   });
 
   test('the package has the binary that npm links', async () => {
