@@ -41,9 +41,9 @@ export function bronzeRules(store: ObjectStore, { history, retentionDays, report
     return found ? readBronze(decodeTable(BRONZE_SCHEMA, found.body, key)) : NOTHING;
   }
 
-  function checkHistory(symbol: string, before: Values, after: Values, place: string): void {
-    for (const [session, value] of before) {
-      const now = after.get(session);
+  async function checkHistory(symbol: string, before: Bronze, after: Bronze, place: string): Promise<void> {
+    for (const [session, value] of before.values) {
+      const now = after.values.get(session);
       if (now === value) continue;
       if (now === undefined) {
         report(`I3 ${place} loses ${session}`);
@@ -51,10 +51,18 @@ export function bronzeRules(store: ObjectStore, { history, retentionDays, report
       }
       const id = `${symbol} ${session}`;
       const old = left.get(id) ?? new Set();
-      // A write that is not over may be done again, over one of the same time.
-      if (history.find(symbol, session, value)?.end !== Number.POSITIVE_INFINITY) left.set(id, old.add(value));
+      // A write that is not over may be done again, over one of the same time; and what it did last may wait to be applied.
+      const isOver = history.find(symbol, session, value)?.end !== Number.POSITIVE_INFINITY;
+      if (isOver && !(await isWaiting(symbol, session, value, after))) left.set(id, old.add(value));
       if (old.has(now)) report(`I3 ${place} goes back to ${now} for ${session}, which it had before ${value}`);
     }
+  }
+
+  /** Whether a daily file has the value that `data.parquet` has not applied: it came while the other was being written. */
+  async function isWaiting(symbol: string, session: number, value: number, { applied }: Bronze): Promise<boolean> {
+    const { values, write } = await read(dailyKey(symbol, session));
+    const [, , , ...writes] = applied[formatSession(session)] ?? [];
+    return values.get(session) === value && write !== undefined && !writes.includes(write);
   }
 
   function checkOrder(symbol: string, before: Values, after: Values, place: string): void {
@@ -82,7 +90,7 @@ export function bronzeRules(store: ObjectStore, { history, retentionDays, report
       const { symbol, session } = parseBronzeKey(key)!;
       const [before, after] = [await read(key), readBronze(decodeTable(BRONZE_SCHEMA, body, key))];
       if (session === undefined) {
-        checkHistory(symbol, before.values, after.values, key);
+        await checkHistory(symbol, before, after, key);
         await checkApplied(symbol, before, after, key);
       } else if (after.values.size !== 1 || !after.values.has(session)) {
         report(`I9 ${key} has sessions ${[...after.values.keys()]}`);
