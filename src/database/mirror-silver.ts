@@ -96,7 +96,7 @@ export async function mirrorSilver(
   const sums = [...parts].map(([interval, of]) => ({ interval, ...sumMonths(of) }));
   return {
     intervals: sums.map(({ failed: _, ...counts }) => counts),
-    failed: sums.flatMap(({ failed }) => failed),
+    failed: eachOnce(sums.flatMap(({ failed }) => failed)),
     ...(failure === undefined ? {} : { failure }),
     metrics: store.metrics(),
   };
@@ -121,12 +121,10 @@ async function planTable(
   const recorded = await database.transaction((client) => openTable(client, interval), { signal });
   const division = divisionOf(interval, state);
   const plans = [...planMonths(division, recorded)];
-  const [idle, busy] = [plans.filter(isIdle), plans.filter((plan) => !isIdle(plan))];
+  const idle = plans.filter(isIdle);
+  const busy = plans.filter((plan) => !isIdle(plan)).map(([month]) => month);
   return {
-    batches: batchMonths(
-      division,
-      busy.map(([month]) => month),
-    ).map((months) => ({ interval, months, readState })),
+    batches: (division ? batchMonths(division, busy) : []).map((months) => ({ interval, months, readState })),
     rest: {
       filesUnchanged: idle.reduce((sum, [, { unchanged }]) => sum + unchanged, 0),
       filesPending: idle.reduce((sum, [, { waiting }]) => sum + waiting.length, 0),
@@ -143,6 +141,11 @@ async function openTable(client: ClientBase, interval: number): ReturnType<typeo
   const { rows } = await client.query('SELECT to_regclass($1) IS NULL AS "isMissing"', [silverTable(interval)]);
   if (rows[0].isMissing) await client.query('SELECT create_silver_table($1)', [interval]);
   return recorded;
+}
+
+/** What is wrong with the checkpoints of an interval, each of its transactions tells. */
+function eachOnce(failed: readonly FailedFile[]): readonly FailedFile[] {
+  return [...new Map(failed.map((file) => [`${file.key} ${file.message}`, file])).values()];
 }
 
 function sumMonths(parts: readonly Partial<MirroredMonths>[]): MirroredMonths {

@@ -69,23 +69,25 @@ function digestsOf(files: readonly SilverFile[]): ReadonlyMap<number, string> {
   return new Map(files.map(({ shard, digest }) => [shard.index, digest]));
 }
 
-/** About as many rows, and months at most, that are brought in one transaction: each has a price of its own. */
+/** As many rows, and files, at most are brought in one transaction, or those of one month: each has a price of its own. */
 const BATCH_ROWS = 20_000;
-const BATCH_MONTHS = 60;
+const BATCH_FILES = 60;
 
 /**
  * Divides months into those that are brought at once: the latest first, as they are asked for most; in each batch ascending.
  *
- * @param months whose files `division` has, or has no more
+ * @param months whose files the division has, or has no more
  */
-export function batchMonths(division: Division | undefined, months: Iterable<number>): readonly (readonly number[])[] {
+export function batchMonths({ count, shards }: Division, months: Iterable<number>): readonly (readonly number[])[] {
   const batches: number[][] = [];
   let rows = 0;
   for (const month of [...months].sort((a, b) => b - a)) {
-    const files = [...(division?.shards.values() ?? [])].map((of) => of[formatMonth(month)]);
-    const more = files.reduce((sum, file) => sum + (file?.rows ?? 0), 0);
+    const files = Array.from(shards.values(), (of) => of[formatMonth(month)]);
+    const known = files.reduce((sum, file) => sum + (file?.rows ?? 0), 0);
+    // The other shards may have come when it is brought.
+    const more = (known * count) / shards.size;
     const batch = batches.at(-1);
-    if (!batch || batch.length === BATCH_MONTHS || rows + more > BATCH_ROWS) {
+    if (!batch || (batch.length + 1) * count > BATCH_FILES || rows + more > BATCH_ROWS) {
       batches.push([month]);
       rows = more;
     } else {

@@ -27,7 +27,7 @@ import { openBatch } from './row-batch.ts';
 export interface ReconcileOptions {
   /** Only these; all where left out. */
   readonly symbols?: readonly string[] | undefined;
-  /** Also the months that are archived, all of them, however many years that is. */
+  /** Also the months that are archived, however many: in memory some 130 MB for a million pairs of a symbol and a month. */
   readonly archive?: boolean | undefined;
   /** Milliseconds since 1970-01-01: it says what is recent. The system's clock where left out. */
   readonly now?: (() => number) | undefined;
@@ -37,7 +37,7 @@ export interface ReconcileOptions {
 
 /** What comparing came to. */
 export interface ReconcileResult {
-  /** The first date that was compared, YYYY-MM-DD. */
+  /** The first day, YYYY-MM-DD, of what was compared; older months than the window only where the database has them. */
   readonly from: string;
   /** Symbols of bronze, those that failed among them, and their bars in the months that were compared. */
   readonly symbols: number;

@@ -19,6 +19,12 @@ async function run(): Promise<void> {
       controller.abort(new Error(`stopped by ${signal}; run the same command again to go on`));
     });
   }
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      // Whoever reads has seen enough, as `head` has: the work goes on.
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
   const { runCommandLine } = await import('./command-line.ts');
   const code = await runCommandLine(process.argv.slice(2), {
     stdout: process.stdout,

@@ -55,8 +55,8 @@ function addReconcile(db: Command, execute: Execute): void {
     .addHelpText(
       'after',
       `${example('batch-layer db reconcile', 'batch-layer db reconcile --lake s3://bucket/prefix --db postgresql://writer@host/market')}
-The database keeps the bars of three years and one month, and those of older months that it had then. ingest ohlcv and
-ingest flatfiles reconcile by themselves, but for months that are archived.
+The database keeps the bars of three years and one month, and of older months that it has had since then, archived or not.
+ingest ohlcv and ingest flatfiles reconcile by themselves, but for months that are archived.
 ${DATABASE_HELP}`,
     )
     .action((options, command) =>

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test, vi } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { sliceBars } from '../../src/bars.ts';
 import { mirrorSilver } from '../../src/database/mirror-silver.ts';
+import type { Division } from '../../src/database/silver-state.ts';
 import { BatchLayerError } from '../../src/errors.ts';
-import { dataKey, type ObjectStore } from '../../src/lake/index.ts';
+import { checkpointKey, dataKey, type ObjectStore } from '../../src/lake/index.ts';
 import { resample } from '../../src/resample/index.ts';
 import { createTestDatabase } from '../support/postgres/database.ts';
 import { startProxy } from '../support/postgres/proxy.ts';
@@ -27,14 +28,23 @@ import {
   totalOf,
 } from './silver-world.ts';
 
-// Two months a transaction: there are some to meet between them.
-vi.mock(import('../../src/database/plan-mirror.ts'), async (original) => ({
-  ...(await original()),
-  batchMonths: (_, months) => {
+// Two months a transaction: there are some to meet. Where two runs meet, those of one are not always those of the other.
+const batches = vi.hoisted(() => ({ areOthers: false, calls: 0 }));
+vi.mock(import('../../src/database/plan-mirror.ts'), async (original) => {
+  const batchMonths = (_: Division, months: Iterable<number>) => {
+    const most = batches.areOthers ? 1 + (batches.calls++ % 2) : 2;
     const latestFirst = [...months].sort((a, b) => b - a);
-    return latestFirst.flatMap((_month, i) => (i % 2 === 0 ? [latestFirst.slice(i, i + 2).reverse()] : []));
-  },
-}));
+    return latestFirst.flatMap((_month, i) => (i % most === 0 ? [latestFirst.slice(i, i + most).reverse()] : []));
+  };
+  return { ...(await original()), batchMonths };
+});
+
+function batchOtherwise(): void {
+  batches.areOthers = true;
+  onTestFinished(() => {
+    batches.areOthers = false;
+  });
+}
 
 test('stopped at any step it throws the reason, has whole months, and the next run does the rest', async () => {
   const intervals = [...INTERVALS, 3];
@@ -49,7 +59,8 @@ test('stopped at any step it throws the reason, has whole months, and the next r
   );
   await copyLakeId(store, changed);
   expect(Object.keys(groups[1]!)).toHaveLength(filesWritten);
-  expect([steps.length, steps.at(-1)]).toEqual([6, filesWritten]);
+  expect(steps.at(-1)).toBe(filesWritten);
+  expect(steps.length).toBeGreaterThan(5);
   // Later all that is left has been begun.
   for (const [i, at] of [0, ...steps.slice(0, 3)].entries()) {
     const controller = new AbortController();
@@ -125,6 +136,7 @@ test('a database that goes away stops it: what is done is told, and the next run
 });
 
 test('two runs at once bring each month once', async () => {
+  batchOtherwise();
   const store = await lakeWith(40);
   await resample(store, { intervals: INTERVALS });
   const world = await openTestDatabase();
@@ -191,6 +203,7 @@ function heldStore(store: ObjectStore, at: number) {
 }
 
 test('a run that is held up with whichever answer of the lake puts nothing old in the place of something new', async () => {
+  batchOtherwise();
   const world = await openTestDatabase();
   const newer = openUntilFinished(world.url);
   let first: ObjectStore | undefined;
@@ -246,4 +259,32 @@ test('whoever reads while months are replaced sees each whole, old or new', asyn
   }
   await mirrored;
   await expectSame(store, world);
+});
+
+test('a checkpoint that is damaged between plan and transactions is told once, and nothing is touched', async () => {
+  const world = await openTestDatabase();
+  const store = await lakeWith(40);
+  await resample(store, { intervals: [2] });
+  await expectMirrored(store, world, [2]);
+  const before = await tableGroups(world, [2]);
+  for (const symbol of SYMBOLS) await addEarlierBar(store, symbol);
+  await resample(store, { intervals: [2] });
+  const [key, sound] = [checkpointKey(2), (await store.get(checkpointKey(2))).body];
+  let lists = 0;
+  const damaging: ObjectStore = {
+    ...store,
+    async *list(prefix, call) {
+      if (key.startsWith(prefix) && ++lists === 2) await store.put(key, new TextEncoder().encode('{}'));
+      yield* store.list(prefix, call);
+    },
+  };
+  const { failed, failure } = await mirrorSilver(damaging, world.database, { intervals: [2] });
+  expect(lists).toBeGreaterThan(2);
+  expect([failed, failure]).toEqual([
+    [{ key: 'silver/silver_2d/', message: expect.stringMatching(/2d_checkpoint/) }],
+    undefined,
+  ]);
+  expect(await tableGroups(world, [2])).toEqual(before);
+  await store.put(key, sound);
+  await expectMirrored(store, world, [2]);
 });

@@ -127,6 +127,35 @@ test('a correction, a late bar and a removal touch no other rows than theirs', a
   expect(before.filter((row) => row.includes('(AA,') && !kept.includes(row))).toHaveLength(INTERVALS.length);
 });
 
+test('months that are new, changed and no more, all at once: each row is counted as what became of it', async () => {
+  const [store, other] = [await lakeWith(40), await lakeWith(25)];
+  await addEarlierBar(other, 'a', 40);
+  for (const lake of [store, other]) await resample(lake, { intervals: [2] });
+  const world = await openTestDatabase();
+  await expectMirrored(store, world, [2]);
+  await copyLakeId(store, other);
+  const [before, after] = [await lakeGroups(store, [2]), await lakeGroups(other, [2])];
+  const expected = { ...NOTHING, filesUnchanged: 0 };
+  for (const month of new Set([...Object.keys(before), ...Object.keys(after)])) {
+    const [were, are] = [before[month] ?? [], after[month] ?? []];
+    if (String(were) === String(are)) {
+      expected.filesUnchanged++;
+      continue;
+    }
+    const keyOf = (row: string) => row.split(',', 2).join();
+    const keys = are.map(keyOf);
+    expected[are.length > 0 ? 'filesWritten' : 'filesDeleted']++;
+    expected.rowsWritten += are.filter((row) => !were.includes(row)).length;
+    expected.rowsUnchanged += are.filter((row) => were.includes(row)).length;
+    expected.rowsDeleted += were.filter((row) => !keys.includes(keyOf(row))).length;
+  }
+  for (const count of ['filesWritten', 'filesDeleted', 'rowsWritten', 'rowsUnchanged', 'rowsDeleted'] as const) {
+    expect(expected[count]).toBeGreaterThan(0);
+  }
+  expect(totalOf(await mirrorSilver(other, world.database, { intervals: [2] }))).toEqual(expected);
+  await expectSame(other, world, [2]);
+});
+
 test('months that a look-back has left behind are those of the files', async () => {
   const store = await lakeWith(20);
   const world = await openTestDatabase();

@@ -112,22 +112,41 @@ describe('months are brought in transactions', () => {
     expect(batchesOf(rows)).toEqual(expected);
   });
 
-  test('of 60 months at most', () => {
-    expect(batchesOf(Array(130).fill(1)).map((months) => [months.length, months[0]])).toEqual([
+  test('of 60 files at most', () => {
+    const ends = (months: readonly (readonly number[])[]) => months.map((batch) => [batch.length, batch[0]]);
+    expect(ends(batchesOf(Array(130).fill(1)))).toEqual([
       [60, 70],
       [60, 10],
       [10, 0],
     ]);
+    const shards = new Map([[3, divisionWith(Array(7).fill(1)).shards.get(0)!]]);
+    const months = Array.from({ length: 7 }, (_, i) => i);
+    const sharded = (count: number) =>
+      ends(
+        batchMonths(
+          { count, shards, isComplete: false },
+          months.map((i) => JANUARY + i),
+        ),
+      ).map(([length]) => length);
+    expect([sharded(16), sharded(30), sharded(1000)]).toEqual([
+      [3, 3, 1],
+      [2, 2, 2, 1],
+      [1, 1, 1, 1, 1, 1, 1],
+    ]);
   });
 
-  test('with the rows of all shards, and those that are no more among them', () => {
-    const files = { '202601': { rows: 10_001, digest: 'a', etag: 'e' } };
-    const shards = new Map([
-      [0, files],
-      [1, files],
-    ]);
-    const division = { count: 2, shards, isComplete: true };
-    expect(batchMonths(division, [FEBRUARY, JANUARY])).toEqual([[FEBRUARY], [JANUARY]]);
-    expect(batchMonths(undefined, [FEBRUARY, JANUARY])).toEqual([[JANUARY, FEBRUARY]]);
+  test('of as many rows as there will be when all shards have come', () => {
+    const file = { rows: 5_001, digest: 'a', etag: 'e' };
+    const months = { '202601': file, '202602': file };
+    const batches = (shards: readonly number[]) =>
+      batchMonths({ count: 2, shards: new Map(shards.map((i) => [i, months])), isComplete: false }, [
+        FEBRUARY,
+        JANUARY,
+      ]);
+    expect([batches([0]), batches([1]), batches([0, 1])]).toEqual(Array(3).fill([[FEBRUARY], [JANUARY]]));
+  });
+
+  test('with those that are no more among them', () => {
+    expect(batchMonths(divisionWith([]), [FEBRUARY, JANUARY])).toEqual([[JANUARY, FEBRUARY]]);
   });
 });

@@ -5,8 +5,6 @@ export const RUNS = Number(process.env.FUZZ_RUNS ?? 1000);
 const FIRST_SEED = Number(process.env.FUZZ_SEED ?? 1);
 const MAX_CASE_MS = 5000;
 
-/** For tests of {@link RUNS} cases. */
-
 /** How often each outcome was. */
 export type Outcomes = Readonly<Record<string, number>>;
 

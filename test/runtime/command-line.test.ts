@@ -314,16 +314,32 @@ describe('as a process', () => {
     expect(json().objectsUnchanged).toBeGreaterThan(0);
   });
 
-  test.each(['20.20.2', '22.18.0'])('under Node.js %s says what it needs', async (version) => {
+  test.each([
+    ['20.20.2', false],
+    ['22.18.0', false],
+    ['22.19.0', true],
+    ['23.0.0', true],
+  ])('under Node.js %s says what it needs, or runs: %s', async (version, isRun) => {
     const pretend = `data:text/javascript,Object.defineProperty(process.versions,'node',{value:'${version}'})`;
-    const failed = promisify(execFile)(process.execPath, ['--import', pretend, CLI, 'demo']);
-    await expect(failed).rejects.toMatchObject({
-      code: 1,
-      stdout: '',
-      stderr: `batch-layer: needs Node.js 22.19 or later: this is ${version}\n`,
-    });
+    const running = promisify(execFile)(process.execPath, ['--import', pretend, CLI, '--help']);
+    const { code = 0, stdout, stderr } = await running.catch((error) => error);
+    const told = `batch-layer: needs Node.js 22.19 or later: this is ${version}\n`;
+    expect({ code, stderr }).toEqual(isRun ? { code: 0, stderr: '' } : { code: 1, stderr: told });
+    expect(stdout).toMatch(isRun ? /^Usage: batch-layer/ : /^$/);
     const { engines } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
     expect(engines).toEqual({ node: '>=22.19' });
+  });
+
+  test.each(['stdout', 'stderr'] as const)('a reader of %s who goes away is no error', async (name) => {
+    const args = name === 'stdout' ? ['--help'] : ['--no-such-option'];
+    const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    child[name].destroy();
+    let told = '';
+    child[name === 'stdout' ? 'stderr' : 'stdout'].on('data', (chunk) => {
+      told += chunk;
+    });
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    expect([code, told]).toEqual([name === 'stdout' ? 0 : 2, '']);
   });
 
   test('the package has the binary that npm links', async () => {
