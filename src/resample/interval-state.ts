@@ -16,6 +16,8 @@ import { type Checkpoint, emptyCheckpoint, readCheckpoint, type StoredCheckpoint
 import { readFileState } from './file-state.ts';
 
 const READS_BEFORE_FORCE = 2;
+/** More runs than there will ever be: a damaged checkpoint does not tell its epoch, and a run that has it may not have written yet. */
+const EPOCHS_UNKNOWN = 1_000_000;
 const CONCURRENT_READS = 8;
 
 /** What there is of an interval (or of a shard of it) before a run. */
@@ -54,6 +56,7 @@ export async function readIntervalState(
   const isDivided = others.length > 0 && (otherCheckpoints.length > 0 || !found);
   if (isDivided && !force) throw otherShards(interval, shard, others[0]!.key);
   const checkpoint = found?.checkpoint ?? emptyCheckpoint(interval, shard);
+  const isDamaged = found !== undefined && found.checkpoint === undefined;
   const recorded = new Map(Object.entries(checkpoint.files).map(([name, file]) => [parseMonth(name), file]));
   const suspects = new Set([...recorded.keys()].filter((month) => !listed.has(month)));
   let highest = checkpoint.epoch;
@@ -69,7 +72,7 @@ export async function readIntervalState(
   return {
     checkpoint,
     etag: found?.etag,
-    nextEpoch: highest + 1,
+    nextEpoch: highest + (isDamaged ? EPOCHS_UNKNOWN : 1),
     histories: parseHistories(checkpoint),
     listed,
     suspects,

@@ -22,6 +22,7 @@ import { resample } from '../../src/resample/resample.ts';
 import { verify } from '../../src/resample/verify.ts';
 import { syntheticMarket, toCsv } from '../../src/runtime/synthetic-market.ts';
 import { monthOf, sessionFrom } from '../../src/session.ts';
+import { contentEtags } from '../harness/content-etags.ts';
 import { arbitraryBars } from '../support/arbitrary-bars.ts';
 import { queryDuckDB } from '../support/duckdb.ts';
 import { keysOf, silverDigests } from '../support/lake-reader.ts';
@@ -310,7 +311,7 @@ describe('resample', () => {
       message: expect.stringContaining('--force-full'),
     });
     const rebuilt = await resample(store, { intervals: [3], forceFull: true });
-    expect(rebuilt.intervals).toMatchObject([{ epoch: 4 }]);
+    expect(rebuilt.intervals).toMatchObject([{ epoch: 1_000_003 }]);
     expect(await silverDigests(store)).toEqual(before);
   });
 
@@ -380,6 +381,39 @@ describe('resample', () => {
     const fenced = runs.filter((run) => run.status === 'rejected' && run.reason.code === 'Fenced');
     expect(new Set(ended.map(({ epoch }) => epoch)).size).toBe(2 - fenced.length);
     expect(await verify(store)).toMatchObject({ problems: [expect.objectContaining({ kind: 'manifest' })] });
+  });
+
+  test('a run whose checkpoint looked damaged to another one is fenced, also before it has written anything', async () => {
+    // As on S3: the same bytes are the same version.
+    const store = contentEtags(memoryStore());
+    await importBars(store, 'A', small!);
+    const [claimed, overtaken] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const held: ObjectStore = {
+      ...store,
+      async put(key, body, call) {
+        if (key.startsWith('silver/')) {
+          claimed.resolve();
+          await overtaken.promise;
+        }
+        return store.put(key, body, call);
+      },
+    };
+    const first = resample(held, { intervals: [3], threads: 1 });
+    await claimed.promise;
+    const isCheckpoint = (key: string) => key === checkpointKey(3);
+    const blurred: ObjectStore = {
+      ...store,
+      async get(key, call) {
+        const found = await store.get(key, call);
+        return isCheckpoint(key) ? { ...found, body: found.body.slice(0, 100) } : found;
+      },
+    };
+    const { intervals } = await resample(blurred, { intervals: [3], forceFull: true });
+    expect(intervals[0]!.epoch).toBeGreaterThan(999_999);
+    const before = [await silverDigests(store), (await store.get(checkpointKey(3))).body];
+    overtaken.resolve();
+    await expect(first).rejects.toMatchObject({ code: 'Fenced' });
+    expect([await silverDigests(store), (await store.get(checkpointKey(3))).body]).toEqual(before);
   });
 
   test('a run that another one has overtaken before its claim plans again, on the bars there are then', async () => {
