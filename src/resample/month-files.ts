@@ -76,10 +76,10 @@ async function replaceUnlessFenced<T>(
   replace: (condition: Condition) => Promise<T>,
 ): Promise<T> {
   let etag = listed;
-  if (etag !== undefined && !isCommitted) etag = await readUnlessFenced(store, key, claim, signal);
+  // A file that is not there tells of no later run, nor does a damaged one, be it on its way: the checkpoint does.
+  if (etag === undefined) await checkClaim(store, claim, { signal });
+  else if (!isCommitted) etag = await readUnlessFenced(store, key, claim, signal);
   for (let attempt = 1; ; attempt++) {
-    // Where there is no file yet, no condition and no epoch tells of a later run.
-    if (etag === undefined) await checkClaim(store, claim, { signal });
     try {
       return await replace(conditionOf(etag));
     } catch (error) {
@@ -93,10 +93,12 @@ async function replaceUnlessFenced<T>(
 async function readUnlessFenced(
   store: ObjectStore,
   key: string,
-  { checkpoint: { epoch } }: Claim,
+  claim: Claim,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
+  const { epoch } = claim.checkpoint;
   const found = await readFileState(store, key, { signal });
   if (found.epoch > epoch) throw fenced(key, epoch);
+  if (found.epoch === 0) await checkClaim(store, claim, { signal });
   return found.etag;
 }

@@ -383,37 +383,59 @@ describe('resample', () => {
     expect(await verify(store)).toMatchObject({ problems: [expect.objectContaining({ kind: 'manifest' })] });
   });
 
-  test('a run whose checkpoint looked damaged to another one is fenced, also before it has written anything', async () => {
-    // As on S3: the same bytes are the same version.
-    const store = contentEtags(memoryStore());
-    await importBars(store, 'A', small!);
-    const [claimed, overtaken] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const held: ObjectStore = {
-      ...store,
-      async put(key, body, call) {
-        if (key.startsWith('silver/')) {
-          claimed.resolve();
-          await overtaken.promise;
-        }
-        return store.put(key, body, call);
-      },
-    };
-    const first = resample(held, { intervals: [3], threads: 1 });
-    await claimed.promise;
-    const isCheckpoint = (key: string) => key === checkpointKey(3);
-    const blurred: ObjectStore = {
-      ...store,
-      async get(key, call) {
-        const found = await store.get(key, call);
-        return isCheckpoint(key) ? { ...found, body: found.body.slice(0, 100) } : found;
-      },
-    };
-    const { intervals } = await resample(blurred, { intervals: [3], forceFull: true });
-    expect(intervals[0]!.epoch).toBeGreaterThan(999_999);
-    const before = [await silverDigests(store), (await store.get(checkpointKey(3))).body];
-    overtaken.resolve();
-    await expect(first).rejects.toMatchObject({ code: 'Fenced' });
-    expect([await silverDigests(store), (await store.get(checkpointKey(3))).body]).toEqual(before);
+  describe('a run that is held up before its first month file, while another one takes over', () => {
+    const isSilver = (key: string) => key.startsWith('silver/');
+
+    /** Runs both; the first sees bytes of silver, the other those of the checkpoint, as they are told. */
+    async function overtake(seen: { readonly first?: typeof cut; readonly other?: typeof cut }) {
+      // As on S3: the same bytes are the same version.
+      const store = contentEtags(memoryStore());
+      await importBars(store, 'A', small!);
+      const [claimed, overtaken] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      const held: ObjectStore = {
+        ...store,
+        async put(key, body, call) {
+          if (isSilver(key)) {
+            claimed.resolve();
+            await overtaken.promise;
+          }
+          return store.put(key, body, call);
+        },
+        async getRange(key, range) {
+          const bytes = await store.getRange(key, range);
+          return seen.first && isSilver(key) ? seen.first(bytes) : bytes;
+        },
+      };
+      const first = resample(held, { intervals: [3], threads: 1 }).catch((error) => error);
+      await claimed.promise;
+      const blurred: ObjectStore = {
+        ...store,
+        async get(key, call) {
+          const found = await store.get(key, call);
+          return seen.other && key === checkpointKey(3) ? { ...found, body: seen.other(found.body) } : found;
+        },
+      };
+      const { intervals } = await resample(blurred, { intervals: [3], forceFull: true });
+      const contents = () => Array.fromAsync(store.list(''), ({ key, etag }) => `${key} ${etag}`);
+      const before = await contents();
+      overtaken.resolve();
+      expect(await first).toMatchObject({ code: 'Fenced' });
+      expect(await contents()).toEqual(before);
+      return intervals[0]!;
+    }
+    const cut = (bytes: Uint8Array) => bytes.slice(0, -9);
+
+    test('is fenced', async () => {
+      expect(await overtake({})).toMatchObject({ epoch: 2 });
+    });
+
+    test('is fenced by one to whom its checkpoint looked damaged, and who does not know its epoch', async () => {
+      expect(await overtake({ other: cut })).toMatchObject({ epoch: 1_000_000 });
+    });
+
+    test('is fenced though the files of the other look damaged, and tell no epoch', async () => {
+      expect(await overtake({ first: cut })).toMatchObject({ epoch: 2 });
+    });
   });
 
   test('a run that another one has overtaken before its claim plans again, on the bars there are then', async () => {
