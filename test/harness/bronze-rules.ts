@@ -52,7 +52,8 @@ export function bronzeRules(store: ObjectStore, { history, retentionDays, report
       const id = `${symbol} ${session}`;
       const old = left.get(id) ?? new Set();
       // A write that is not over may be done again, over one of the same time; and what it did last may wait to be applied.
-      const isOver = history.find(symbol, session, value)?.end !== Number.POSITIVE_INFINITY;
+      const write = history.find(symbol, session, value);
+      const isOver = write?.end !== Number.POSITIVE_INFINITY && !write?.mayComeLate;
       if (isOver && !(await isWaiting(symbol, session, value, after))) left.set(id, old.add(value));
       if (old.has(now)) report(`I3 ${place} goes back to ${now} for ${session}, which it had before ${value}`);
     }

@@ -7,6 +7,8 @@ export interface Write {
   readonly start: number;
   /** From here on no older bar may be seen in its place; infinity = never acknowledged. */
   end: number;
+  /** Whether a try that failed may land later than the one that was acknowledged: nobody knows when. */
+  mayComeLate: boolean;
 }
 
 /** Every write there was: the oracle of what may be in the lake. */
@@ -33,11 +35,11 @@ export function createHistory(): History {
     writes.set(symbol, found);
     return found;
   };
-  const isOlder = (older: Write, than: Write): boolean => older.end < than.start;
+  const isOlder = (older: Write, than: Write): boolean => !older.mayComeLate && older.end < than.start;
   const history: History = {
     isOlder,
     begin(symbol, session, value) {
-      const write = { symbol, session, value, start: ++time, end: Number.POSITIVE_INFINITY };
+      const write = { symbol, session, value, start: ++time, end: Number.POSITIVE_INFINITY, mayComeLate: false };
       const sessions = ofSymbol(symbol);
       sessions.set(session, [...(sessions.get(session) ?? []), write]);
       return write;

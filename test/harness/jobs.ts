@@ -102,6 +102,7 @@ export function ingester({ jobs, world, history, random, report }: JobContext): 
         } catch (error) {
           if (!hasCode(error, 'Unavailable')) throw error;
           if (attempt === 2 || random.chance(0.5)) break;
+          if (suffered('delayed')) for (const write of writes) write.mayComeLate = true;
         }
       }
     }

@@ -18,6 +18,7 @@ vi.mock(import('../../src/lake/parquet-encode.ts'), async (original) =>
 /** Seeds that showed a defect. */
 const REGRESSIONS = [
   17, 217, 2649, 3723, 5842, 5941, 6694, 7122, 7817, 7866, 7907, 8104, 9530, 16276, 19618, 61939, 110480, 198040,
+  391089,
 ];
 
 const { HARNESS_SEED: chosen } = process.env;
