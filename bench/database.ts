@@ -19,6 +19,8 @@ import { eveningOf, LAST_SESSION, prepareLake, weekdaysAfter } from './market.ts
 
 const SYMBOLS = 5350;
 const SESSIONS = 60;
+const ARCHIVED_MONTHS = 12;
+const ARCHIVED = `nothing differs, ${ARCHIVED_MONTHS} months archived`;
 const DAY_SYMBOLS = 12_000;
 /** Row by row is slow: so many of the rows, from all over; fewer where each is committed. */
 const SINGLE_ROWS = 10_000;
@@ -165,17 +167,31 @@ async function measureDays(database: Database, sessions: readonly number[]): Pro
   ]);
 }
 
+/** Has at least so many of the oldest months in the archive, and the server know how many rows that is. */
+async function archiveFirst(database: Database, months: number): Promise<void> {
+  await database.transaction((sql) =>
+    sql.query(
+      `SELECT archive_ohlcv_month(month, '9999-01-01') FROM (SELECT * FROM ohlcv_months ORDER BY month LIMIT $1) AS oldest
+       WHERE archived_at IS NULL ORDER BY month`,
+      [months],
+    ),
+  );
+  await database.transaction((sql) => sql.query('ANALYZE raw_ohlcv_archive'));
+}
+
 async function measureReconcile(database: Database): Promise<string> {
   const store = fileStore(await prepareLake());
   const now = () => eveningOf(LAST_SESSION);
   const rows = [];
-  for (const name of ['empty database', 'nothing differs', 'nothing differs', 'nothing differs']) {
+  for (const name of ['empty database', ...Array(3).fill('nothing differs'), ...Array(3).fill(ARCHIVED)]) {
+    const archive = name === ARCHIVED;
+    if (archive) await archiveFirst(database, ARCHIVED_MONTHS);
     let compared = 0;
     const started = performance.now();
     const onProgress = ({ step, done, total }: Progress) => {
       if (step === 'compare' && done === total) compared = (performance.now() - started) / 1000;
     };
-    const { symbols, bars, written } = await reconcile(store, database, { now, onProgress });
+    const { symbols, bars, written } = await reconcile(store, database, { archive, now, onProgress });
     const seconds = (performance.now() - started) / 1000;
     rows.push([name, symbols, bars, written, compared.toFixed(2), seconds.toFixed(2), Math.round(peakRssMb())]);
   }

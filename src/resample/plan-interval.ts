@@ -39,6 +39,8 @@ export interface PlanInput {
   readonly rebuilt: ReadonlySet<number>;
   /** Write everything anew. */
   readonly force: boolean;
+  /** Symbols that could not be read when the last commit was made can be now: any month may have groups of theirs. */
+  readonly isUncertain: boolean;
   /** Months that cannot be made good in this run, of which not all symbols were read. */
   readonly behind: ReadonlySet<number>;
   /** First month that may be rewritten. */
@@ -58,13 +60,13 @@ export function rebuiltMonths(
 /** Plans what becomes of an interval: pure. */
 export function planInterval(
   { checkpoint, histories, listed }: Pick<IntervalState, 'checkpoint' | 'histories' | 'listed'>,
-  { k, names, grouped, gone, made, rebuilt, force, behind, from }: PlanInput,
+  { k, names, grouped, gone, made, rebuilt, force, isUncertain, behind, from }: PlanInput,
 ): IntervalPlan {
   const since = shared(names.length).fill(NO_SESSION);
   const sinceRebuilt = shared(names.length).fill(NO_SESSION);
   const next = new Map(histories);
   const there = new Set([...listed.keys(), ...made]);
-  const concerned = new Set(force ? there : rebuilt);
+  const concerned = new Set(force || isUncertain ? there : rebuilt);
   const addRange = (first: number, last: number): void => {
     for (let month = monthOf(first); month <= monthOf(last); month++) if (there.has(month)) concerned.add(month);
   };

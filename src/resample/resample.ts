@@ -154,12 +154,18 @@ async function attemptResample(
     const failed = new Set(read.failed.map(({ symbol }) => symbol));
     const there = new Set(bronze.symbols.map(({ symbol }) => symbol));
     const gone = new Set(chosen ? [] : names.filter((symbol) => !there.has(symbol)));
+    const made = new Set(grouped.map(({ id }) => names[id]!));
+    const isMadeGood = (symbol: string): boolean => made.has(symbol) || (!chosen && !there.has(symbol));
     const plans = states.map((state, k) =>
-      planInterval(state, { k, names, grouped, gone, made: rows.months(k), force: forceFull, from, ...rebuilt[k]! }),
+      planInterval(state, {
+        ...{ k, names, grouped, gone, made: rows.months(k), force: forceFull, from },
+        ...rebuilt[k]!,
+        isUncertain: state.checkpoint.missing.some(isMadeGood),
+      }),
     );
     const written = await writeIntervals(store, states, plans, {
       ...{ names, rows, threads, codec, onProgress, signal },
-      made: new Set(grouped.map(({ id }) => names[id]!)),
+      made,
       failed,
       isPartial: chosen !== undefined,
     });

@@ -383,6 +383,41 @@ describe('resample', () => {
     expect(await verify(store)).toMatchObject({ problems: [expect.objectContaining({ kind: 'manifest' })] });
   });
 
+  test.each([
+    ['has other bars', async (store: ObjectStore) => importBars(store, 'A', earlierBar())],
+    ['is gone', async (store: ObjectStore) => store.delete(dataKey('A'))],
+  ])(
+    'groups that a run left which died stay while their symbol cannot be read, and go when it can, and %s',
+    async (_, change) => {
+      const store = memoryStore();
+      for (const symbol of ['A', 'B']) await importBars(store, symbol, bars);
+      const dying: ObjectStore = {
+        ...store,
+        put(key, body, call) {
+          const isCommit = key === checkpointKey(3) && new TextDecoder().decode(body).includes('"committed"');
+          return isCommit ? Promise.reject(new Error('died')) : store.put(key, body, call);
+        },
+      };
+      await expect(resample(dying, { intervals: [3] })).rejects.toThrow('died');
+      const sound = await store.get(dataKey('A'));
+      await store.put(dataKey('A'), sound.body.slice(0, -50));
+      expect(await resample(store, { intervals: [3] })).toMatchObject({ symbols: 1, failed: [{ symbol: 'A' }] });
+      await store.put(dataKey('A'), sound.body);
+      await change(store);
+      await resample(store, { intervals: [3] });
+      const rebuilt = memoryStore();
+      for (const key of await keysOf(store, 'bronze/')) await rebuilt.put(key, (await store.get(key)).body);
+      await resample(rebuilt, { intervals: [3] });
+      expect(await silverDigests(store)).toEqual(await silverDigests(rebuilt));
+    },
+  );
+  // A month each: where one comes before them every group begins in another month.
+  const bars = { ...small!, session: small!.session.map((_, i) => 18_000 + 31 * i) };
+  const earlierBar = () => {
+    const first = sliceBars(bars, 0, 1);
+    return { ...first, session: first.session.map((session) => session - 31) };
+  };
+
   describe('a run that is held up before its first month file, while another one takes over', () => {
     const isSilver = (key: string) => key.startsWith('silver/');
 
