@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, inject, test } from 'vitest';
 import { archiveBars } from '../../src/database/archive-bars.ts';
 import type { Database } from '../../src/database/connection.ts';
 import { startProxy } from '../support/postgres/proxy.ts';
@@ -16,6 +16,8 @@ import {
 } from './archive-world.ts';
 import { openUntilFinished } from './open-database.ts';
 
+/** Who archives: whoever the server's URL names. */
+const USER = new URL(inject('postgres').url).username;
 const ROWS = 12;
 const RAW = `${ROWS} raw, 0 archived, kept`;
 const ARCHIVED = `0 raw, ${ROWS} archived, dropped`;
@@ -43,7 +45,7 @@ function auditOf({ query }: World) {
 
 function audited(months: readonly { readonly month: string; readonly rows: number; readonly volume: number }[]) {
   return months.map(({ month, rows, volume }) => {
-    return { month, cutoff: '2022-10-01', status: 'archived', rows, volume, run_by: 'postgres', error: null };
+    return { month, cutoff: '2022-10-01', status: 'archived', rows, volume, run_by: USER, error: null };
   });
 }
 
@@ -125,7 +127,7 @@ test('the views tell what is where', async () => {
       first_month: '2022-07-01',
       last_month: '2022-09-01',
       rows: 3 * ROWS,
-      run_by: 'postgres',
+      run_by: USER,
       error: null,
       took_time: true,
     },

@@ -56,7 +56,7 @@ const REFUSALS: readonly (readonly [
 ])[] = [
   [
     'for a wrong password',
-    () => urlWith({ password: 'secret' }),
+    () => urlWith({ password: randomUUID() }),
     'BadInput',
     /\/postgres: password authentication failed for user: check the user and the password$/,
   ],
